@@ -1,0 +1,275 @@
+package dev.capsule.channel;
+
+import java.lang.System.Logger.Level;
+import java.net.InetSocketAddress;
+import java.net.ProtocolException;
+import java.nio.ByteBuffer;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Function;
+import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
+
+/// An XPUB: sends publications to the peers that subscribed to a prefix of their topic (PUBSUB,
+/// `rfc.zeromq.org/spec/29`). All peers get them in one order, that of the calls.
+///
+/// A peer that does not read has a bounded backlog of its own and slows nobody: text above the limit is dropped with a
+/// note, messages above theirs disconnect it. Who produces text calls [#awaitRoom] and is so held to the pace of the
+/// slowest peer that still reads, for which nothing has to be dropped then.
+public final class PublisherSocket extends BoundSocket {
+    private static final System.Logger LOG = System.getLogger(PublisherSocket.class.getName());
+
+    /// Of one peer; Jupyter's clients have one.
+    private static final int MAX_SUBSCRIPTIONS = 1024;
+
+    /// For each peer.
+    ///
+    /// @param messageBytes of messages that wait; with more the peer is disconnected
+    /// @param textBytes of text that waits; what comes then is dropped with a note
+    /// @param roomBytes of text that waits; with more [#awaitRoom] waits
+    /// @param stall how long a peer may take nothing before nobody waits for it
+    public record Limits(long messageBytes, long textBytes, long roomBytes, Duration stall) {
+        public static final Limits DEFAULT = new Limits(256L << 20, 64L << 20, 16L << 20, Duration.ofSeconds(1));
+    }
+
+    private static final class Subscriber {
+        final Peer peer;
+        /// Guarded by the order.
+        final Set<ByteBuffer> prefixes = new HashSet<>();
+        /// Written under the lock of the room.
+        volatile boolean stalled;
+
+        Subscriber(Peer peer) {
+            this.peer = peer;
+        }
+
+        boolean wants(byte[] topic) {
+            for (var prefix : prefixes) {
+                int length = prefix.limit();
+                if (length <= topic.length && prefix.equals(ByteBuffer.wrap(topic, 0, length))) {
+                    return true;
+                }
+            }
+            return false;
+        }
+    }
+
+    private final Reactor reactor;
+    private final Limits limits;
+    private final Function<byte[], List<byte[]>> welcome;
+    private final Map<Peer, Subscriber> subscribers = new ConcurrentHashMap<>();
+    /// Held while a publication is given to all peers, and while a peer subscribes.
+    private final Object order = new Object();
+
+    private final ReentrantLock roomLock = new ReentrantLock();
+    private final Condition room = roomLock.newCondition();
+    /// Threads in [#awaitRoom].
+    private final AtomicInteger waiting = new AtomicInteger();
+
+    /// Listens at once.
+    ///
+    /// @param welcome makes from a prefix the message for a peer that just subscribed to it, of which the peer gets
+    ///        nothing published earlier (JEP 65); no frames for none. Called for every subscription of every peer, on
+    ///        the reactor thread, with the order of publications held: it must not wait for another thread
+    /// @throws ChannelException if the address cannot be had
+    public PublisherSocket(Reactor reactor, InetSocketAddress address, Limits limits,
+            Function<byte[], List<byte[]>> welcome) {
+        // Subscriptions are all that a subscriber sends.
+        super(address, new Traits("XPUB", Set.of("SUB", "XSUB"), 64 * 1024,
+                new Backlog.Limits(limits.messageBytes, limits.textBytes)));
+        this.reactor = reactor;
+        this.limits = limits;
+        this.welcome = welcome;
+        reactor.listen(this);
+    }
+
+    /// Sends to every peer with a subscription to a prefix of the topic. Any thread; never waits for a peer.
+    ///
+    /// @param publication its frames and text are not to be changed afterwards
+    public void publish(Publication publication) {
+        synchronized (order) {
+            switch (publication) {
+                case Publication.Plain(var frames) -> {
+                    for (var subscriber : subscribers.values()) {
+                        if (subscriber.wants(frames.getFirst())) {
+                            subscriber.peer.send(frames);
+                        }
+                    }
+                }
+                case Publication.Text text -> {
+                    byte[] topic = text.stream().topic();
+                    var message = new TextMessage(text);
+                    for (var subscriber : subscribers.values()) {
+                        if (subscriber.wants(topic)) {
+                            subscriber.peer.send(text, message);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The message of a text, made when the first peer needs it. Guarded by the order.
+    private static final class TextMessage implements Supplier<List<byte[]>> {
+        private final Publication.Text text;
+        private @Nullable List<byte[]> frames;
+
+        TextMessage(Publication.Text text) {
+            this.text = text;
+        }
+
+        @Override
+        public List<byte[]> get() {
+            var made = frames == null ? text.stream().frames(text.utf8()) : frames;
+            frames = made;
+            return made;
+        }
+    }
+
+    /// Waits while a peer that still reads has much text waiting. A peer that took nothing for a second is waited for
+    /// no more until it has caught up. Any thread but the reactor's, which is the one that makes room.
+    public void awaitRoom() throws InterruptedException {
+        if (reactor.isCurrentThread()) {
+            throw new IllegalStateException("the thread that makes room cannot wait for it");
+        }
+        if (nobodyIsSlow()) {
+            return;
+        }
+        roomLock.lock();
+        try {
+            waiting.incrementAndGet();
+            long nanos;
+            while ((nanos = nanosToWait()) > 0) {
+                room.awaitNanos(nanos);
+            }
+        } finally {
+            waiting.decrementAndGet();
+            roomLock.unlock();
+        }
+    }
+
+    private boolean nobodyIsSlow() {
+        for (var subscriber : subscribers.values()) {
+            if (subscriber.peer.textBytes() > limits.roomBytes && !subscriber.stalled) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    // 0 when there is room, or else the time until the next peer counts as stalled unless it takes something.
+    private long nanosToWait() {
+        long wait = 0;
+        for (var subscriber : subscribers.values()) {
+            if (subscriber.peer.textBytes() > limits.roomBytes && !subscriber.stalled) {
+                long left = limits.stall.toNanos() - (System.nanoTime() - subscriber.peer.progressNanos());
+                if (left <= 0) {
+                    subscriber.stalled = true;
+                } else {
+                    wait = wait == 0 ? left : Math.min(wait, left);
+                }
+            }
+        }
+        return wait;
+    }
+
+    @Override
+    void connected(Peer peer, byte[] identity) {
+        subscribers.put(peer, new Subscriber(peer));
+    }
+
+    @Override
+    void received(Peer peer, List<byte[]> frames) throws ProtocolException {
+        byte[] message = frames.getFirst();
+        if (frames.size() == 1 && message.length > 0 && (message[0] == 1 || message[0] == 0)) {
+            byte[] prefix = Arrays.copyOfRange(message, 1, message.length);
+            if (message[0] == 1) {
+                subscribe(peer, prefix);
+            } else {
+                cancel(peer, prefix);
+            }
+        }
+        // Other messages are those of an XSUB's user, and nobody here wants them.
+    }
+
+    @Override
+    void command(Peer peer, Traffic.Command command) throws ProtocolException {
+        switch (command.name()) {
+            case "SUBSCRIBE" -> subscribe(peer, command.data());
+            case "CANCEL" -> cancel(peer, command.data());
+            default -> {
+                // Not known, as in BoundSocket.
+            }
+        }
+    }
+
+    private void subscribe(Peer peer, byte[] prefix) throws ProtocolException {
+        synchronized (order) {
+            var subscriber = subscribers.get(peer);
+            if (subscriber == null) {
+                return;
+            }
+            subscriber.prefixes.add(ByteBuffer.wrap(prefix));
+            if (subscriber.prefixes.size() > MAX_SUBSCRIPTIONS) {
+                throw new ProtocolException("more than %d subscriptions".formatted(MAX_SUBSCRIPTIONS));
+            }
+            try {
+                var frames = welcome.apply(prefix);
+                if (!frames.isEmpty()) {
+                    peer.send(frames);
+                }
+            } catch (RuntimeException | Error e) {
+                LOG.log(Level.ERROR, () -> "welcoming " + peer, e);
+            }
+        }
+    }
+
+    private void cancel(Peer peer, byte[] prefix) {
+        synchronized (order) {
+            var subscriber = subscribers.get(peer);
+            if (subscriber != null) {
+                subscriber.prefixes.remove(ByteBuffer.wrap(prefix));
+            }
+        }
+    }
+
+    @Override
+    void drained(Peer peer) {
+        var subscriber = subscribers.get(peer);
+        // `waiting` is read after the peer's bytes were written, and written before they are read: either the waiting
+        // thread sees that there is room, or it is seen here.
+        if (subscriber != null && peer.textBytes() <= limits.roomBytes && (waiting.get() > 0 || subscriber.stalled)) {
+            roomLock.lock();
+            try {
+                subscriber.stalled = false;
+                room.signalAll();
+            } finally {
+                roomLock.unlock();
+            }
+        }
+    }
+
+    @Override
+    void closed(Peer peer) {
+        subscribers.remove(peer);
+        roomLock.lock();
+        try {
+            room.signalAll();
+        } finally {
+            roomLock.unlock();
+        }
+    }
+
+    /// What waits for all peers together, as their limits count it.
+    long backlogBytes() {
+        return subscribers.values().stream().mapToLong(subscriber -> subscriber.peer.backlogBytes()).sum();
+    }
+}

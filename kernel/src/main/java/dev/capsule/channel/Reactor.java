@@ -1,0 +1,211 @@
+package dev.capsule.channel;
+
+import java.io.IOException;
+import java.lang.System.Logger.Level;
+import java.net.ProtocolException;
+import java.net.StandardSocketOptions;
+import java.nio.ByteBuffer;
+import java.nio.channels.CancelledKeyException;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.ClosedSelectorException;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+
+/// The thread that reads for its sockets, calls their handlers, and writes what did not fit at once. A connection that
+/// breaks, or says what is not ZMTP, is closed and logged, and the others go on.
+public final class Reactor implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(Reactor.class.getName());
+    private static final int INPUT_BYTES = 64 * 1024;
+
+    /// Connections and listening sockets. Keeps clients from using up the process's descriptors, of which the workers
+    /// need some.
+    private static final int MAX_CHANNELS = 1024;
+
+    /// How much longer than the linger time [#close] waits for a handler that does not return.
+    private static final Duration GRACE = Duration.ofSeconds(1);
+
+    private final Selector selector;
+    private final Duration linger;
+    private final Thread thread;
+    private volatile boolean closing;
+
+    // Reactor thread.
+    private final ByteBuffer input = ByteBuffer.allocateDirect(INPUT_BYTES);
+    /// Listening sockets that do not accept for now.
+    private final List<SelectionKey> exhausted = new ArrayList<>();
+
+    /// @param linger how long [#close] may go on writing what waits for slow peers
+    public Reactor(String threadName, Duration linger) {
+        this.linger = linger;
+        try {
+            selector = Selector.open();
+        } catch (IOException e) {
+            throw new ChannelException("cannot open a selector (%s); are there descriptors left (ulimit -n)?"
+                    .formatted(e), e);
+        }
+        thread = Thread.ofPlatform().name(threadName).daemon().start(this::run);
+    }
+
+    /// Any thread; from now on the socket's methods are called.
+    void listen(BoundSocket socket) {
+        try {
+            socket.server().register(selector, SelectionKey.OP_ACCEPT, socket);
+        } catch (ClosedChannelException | ClosedSelectorException e) {
+            throw new IllegalStateException("the reactor is closed", e);
+        }
+        selector.wakeup();
+    }
+
+    boolean isCurrentThread() {
+        return thread.equals(Thread.currentThread());
+    }
+
+    private void run() {
+        try {
+            while (!closing) {
+                selector.select(this::ready);
+                // If a handler left the thread interrupted, select() would no longer wait.
+                Thread.interrupted();
+            }
+            finish();
+        } catch (ClosedSelectorException e) {
+            LOG.log(Level.DEBUG, () -> "closed while a handler ran");
+        } catch (IOException | RuntimeException | Error e) {
+            LOG.log(Level.ERROR, () -> "the reactor ends", e);
+        } finally {
+            closeAll();
+        }
+    }
+
+    private void ready(SelectionKey key) {
+        try {
+            if (key.attachment() instanceof Peer peer) {
+                serve(peer, key.readyOps());
+                // Perhaps there are descriptors again.
+                exhausted.forEach(server -> server.interestOps(SelectionKey.OP_ACCEPT));
+                exhausted.clear();
+            } else if (key.attachment() instanceof BoundSocket socket) {
+                accept(socket, key);
+            }
+        } catch (CancelledKeyException e) {
+            LOG.log(Level.DEBUG, () -> "closed by another thread just now");
+        }
+    }
+
+    private void serve(Peer peer, int operations) {
+        try {
+            if ((operations & SelectionKey.OP_WRITE) != 0) {
+                peer.flush();
+            }
+            if ((operations & SelectionKey.OP_READ) != 0) {
+                peer.read(input);
+            }
+        } catch (ProtocolException e) {
+            LOG.log(Level.WARNING, () -> "disconnecting " + peer + ", it sent " + e.getMessage());
+            peer.close();
+        } catch (IOException e) {
+            LOG.log(Level.DEBUG, () -> peer + " is gone: " + e);
+            peer.close();
+        } catch (RuntimeException | Error e) {
+            // Or too little memory for its message.
+            LOG.log(Level.ERROR, () -> "disconnecting " + peer, e);
+            peer.close();
+        }
+    }
+
+    private void accept(BoundSocket socket, SelectionKey key) {
+        try {
+            var channel = socket.server().accept();
+            if (channel == null) {
+                return;
+            }
+            if (selector.keys().size() >= MAX_CHANNELS) {
+                LOG.log(Level.WARNING, () -> "refusing a client: there are " + MAX_CHANNELS + " already");
+                channel.close();
+                return;
+            }
+            connect(socket, channel);
+        } catch (IOException e) {
+            // Most likely there is no descriptor left. The selector would report the client again and again.
+            LOG.log(Level.WARNING, () -> "cannot accept a client for now: " + e);
+            key.interestOps(0);
+            exhausted.add(key);
+        }
+    }
+
+    private void connect(BoundSocket socket, SocketChannel channel) throws IOException {
+        try {
+            channel.configureBlocking(false);
+            channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
+            new Peer(socket, channel, selector).flush();
+        } catch (IOException e) {
+            LOG.log(Level.DEBUG, () -> "a client was gone at once: " + e);
+            channel.close();
+        }
+    }
+
+    /// Writes what waits, for as long as it may take.
+    private void finish() throws IOException {
+        long end = System.nanoTime() + linger.toNanos();
+        var peers = new ArrayList<Peer>();
+        for (var key : selector.keys()) {
+            if (!(key.attachment() instanceof Peer peer)) {
+                key.channel().close();
+            } else if (peer.stopReading()) {
+                peers.add(peer);
+            }
+        }
+        long left;
+        while (peers.stream().anyMatch(Peer::isWaiting) && (left = end - System.nanoTime()) > 0) {
+            selector.select(this::ready, Math.max(1, Duration.ofNanos(left).toMillis()));
+        }
+        for (var peer : peers) {
+            try {
+                // With input unread, closing would reset the connection, which may destroy what was just written.
+                peer.discardInput(input);
+            } catch (IOException e) {
+                LOG.log(Level.DEBUG, () -> peer + " is gone: " + e);
+            }
+        }
+    }
+
+    private void closeAll() {
+        try {
+            for (var key : selector.keys()) {
+                if (key.attachment() instanceof Peer peer) {
+                    peer.close();
+                }
+                key.channel().close();
+            }
+            selector.close();
+        } catch (ClosedSelectorException e) {
+            // The other of reactor thread and closing thread was here first.
+        } catch (IOException e) {
+            LOG.log(Level.DEBUG, () -> "closing: " + e);
+        }
+    }
+
+    /// Stops reading, writes what waits for at most the linger time, closes all sockets and ends the thread. Not to be
+    /// called by a handler. A thread that is interrupted meanwhile does not wait.
+    @Override
+    public void close() {
+        if (isCurrentThread()) {
+            throw new IllegalStateException("a handler cannot close its reactor");
+        }
+        closing = true;
+        selector.wakeup();
+        try {
+            if (thread.join(linger.plus(GRACE))) {
+                return;
+            }
+            LOG.log(Level.WARNING, () -> "closing while a handler still runs on " + thread.getName());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        closeAll();
+    }
+}

@@ -1,0 +1,38 @@
+package dev.capsule.cli;
+
+import dev.capsule.jupyter.KernelSpec;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
+record Argv(Path java, Path jar, Path python) {
+    /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
+    /// `kernelspec/capsule` uses the same.
+    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms8m", "-Xmn4m", "-Xmx1g",
+            "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "--enable-native-access=ALL-UNNAMED");
+
+    List<String> words() {
+        var words = new ArrayList<String>();
+        words.add(java.toString());
+        words.addAll(FLAGS);
+        words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
+                python.toString()));
+        return words;
+    }
+
+    /// Reads the command of this or another version of Capsule, whose flags may differ.
+    ///
+    /// @return empty when the spec is not Capsule's
+    static Optional<Argv> of(KernelSpec spec) {
+        var argv = spec.argv();
+        int jar = argv.indexOf("-jar") + 1;
+        int python = argv.indexOf("--python") + 1;
+        if (jar == 0 || python == 0 || python == argv.size() || jar + 1 >= argv.size()
+                || !Path.of(argv.get(jar)).endsWith(Program.JAR) || !argv.get(jar + 1).equals("kernel")) {
+            return Optional.empty();
+        }
+        return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python))));
+    }
+}

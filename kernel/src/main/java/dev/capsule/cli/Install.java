@@ -1,0 +1,148 @@
+package dev.capsule.cli;
+
+import dev.capsule.jupyter.KernelSpec;
+import dev.capsule.worker.Interpreter;
+import dev.capsule.worker.Interpreter.Choice;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/// Copies the program to its stable place and writes the kernelspec that names it.
+///
+/// A spec of Capsule's that is there already is brought up to date (program, Java, flags) without asking. What a person
+/// chose in it (display name, Python, environment) is changed, and a spec of someone else's replaced, only with
+/// `--replace`.
+@Command(name = "install", mixinStandardHelpOptions = true, sortOptions = false, description = "Installs the kernelspec, for every Jupyter on this machine.")
+final class Install implements Callable<Integer> {
+    private final Host host;
+    private final PrintWriter out;
+    private final PrintWriter err;
+
+    @ArgGroup
+    private Where where = new Where();
+
+    @Option(names = "--name", paramLabel = "NAME", defaultValue = KernelName.DEFAULT, description = "the kernel's name, as in: jupyter console --kernel NAME (default: ${DEFAULT-VALUE})")
+    private String name = KernelName.DEFAULT;
+
+    @Option(names = "--display-name", paramLabel = "TEXT", defaultValue = "Python (Capsule)", description = "the name people pick (default: ${DEFAULT-VALUE})")
+    private String displayName = "";
+
+    @Option(names = "--python", paramLabel = "PATH", description = "the Python that runs the cells, 3.9 or later (default: CAPSULE_PYTHON, else the active "
+            + "environment's, else the first python3 with IPython, else python3)")
+    private @Nullable String python;
+
+    @Option(names = "--env", paramLabel = "NAME=VALUE", description = "a variable for the kernel; Jupyter replaces $${OTHER} in VALUE; may be repeated")
+    private Map<String, String> env = new LinkedHashMap<>();
+
+    @Option(names = "--replace", description = "replace what is there under that name, whoever put it there")
+    private boolean replace;
+
+    @Option(names = "--dry-run", description = "print what would be written, and write nothing")
+    private boolean dryRun;
+
+    Install(Host host, PrintWriter out, PrintWriter err) {
+        this.host = host;
+        this.out = out;
+        this.err = err;
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        if (!host.program().isPackaged()) {
+            throw new CommandException(
+                    host.program().jar() + " is not the packaged jar; run: kernelspec/capsule install");
+        }
+        if (displayName.isBlank()) {
+            throw new CommandException("--display-name is empty; people pick the kernel by it");
+        }
+        String kernel = KernelName.checked(name);
+        var chosen = host.choosePython(python);
+        var target = where.target(host, () -> chosen.python().prefix());
+        var releases = new Releases(target.programs());
+        var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path());
+        var spec = new KernelSpec(argv.words(), displayName, "python", KernelSpec.InterruptMode.MESSAGE, env);
+        var directory = target.kernels().resolve(kernel);
+        checkReplaceable(directory, spec, argv);
+        if (dryRun) {
+            out.println("would write " + argv.jar().resolveSibling(""));
+            out.println("would write " + directory.resolve(InstalledSpec.FILE) + ":");
+            out.print(spec.toJson());
+            return 0;
+        }
+        compile(releases.add(host.program()), argv.python());
+        write(directory, spec);
+        releases.deleteUnused(target.kernels());
+        report(directory, argv, chosen);
+        return 0;
+    }
+
+    private void checkReplaceable(Path directory, KernelSpec spec, Argv argv) {
+        if (replace || !Files.exists(directory, LinkOption.NOFOLLOW_LINKS)) {
+            return;
+        }
+        var installed = InstalledSpec.read(directory).orElseThrow(() -> new CommandException(directory
+                + " is there and is not Capsule's; replace it with --replace, or take another --name"));
+        var changes = new ArrayList<String>();
+        note(changes, "display name", installed.spec().displayName(), displayName);
+        note(changes, "Python", installed.argv().python(), argv.python());
+        note(changes, "environment", installed.spec().env(), spec.env());
+        if (!changes.isEmpty()) {
+            throw new CommandException(directory + " is installed with other settings (" + String.join("; ", changes)
+                    + "); change them with --replace, or repeat the options it was installed with");
+        }
+    }
+
+    private static <T> void note(List<String> changes, String what, T before, T now) {
+        if (!before.equals(now)) {
+            changes.add("%s %s, now %s".formatted(what, before, now));
+        }
+    }
+
+    private void compile(Path release, Path interpreter) {
+        Interpreter.compile(interpreter, release.resolve(Program.WORKER), host.env()).ifPresent(problem -> err.println(
+                "capsule: warning: the worker's modules could not be compiled in advance; each start takes longer: "
+                        + problem));
+    }
+
+    /// Jupyter sees the directory from the moment that its `kernel.json` is there, which therefore comes last.
+    private void write(Path directory, KernelSpec spec) throws IOException {
+        if (InstalledSpec.read(directory).isEmpty()) {
+            Releases.delete(directory);
+        }
+        Files.createDirectories(directory);
+        for (var logo : host.program().logos().entrySet()) {
+            writeAtOnce(directory.resolve(logo.getKey()), logo.getValue());
+        }
+        writeAtOnce(directory.resolve(InstalledSpec.FILE), spec.toJson().getBytes(StandardCharsets.UTF_8));
+    }
+
+    private static void writeAtOnce(Path file, byte[] content) throws IOException {
+        var draft = file.resolveSibling(file.getFileName() + ".draft-" + ProcessHandle.current().pid());
+        Files.write(draft, content);
+        Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    private void report(Path directory, Argv argv, Choice.Found chosen) {
+        out.println("Installed \"%s\" as %s".formatted(displayName, directory.getFileName()));
+        out.println("  spec     " + directory);
+        out.println("  program  " + argv.jar().resolveSibling(""));
+        out.println("  Java     " + argv.java());
+        out.println("  Python   %s, %s (chosen by: %s)"
+                .formatted(argv.python(), chosen.python().describe(), chosen.reason()));
+        out.println("Pick it in JupyterLab, or run: jupyter console --kernel " + directory.getFileName());
+    }
+}

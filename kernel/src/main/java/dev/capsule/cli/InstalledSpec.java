@@ -1,0 +1,74 @@
+package dev.capsule.cli;
+
+import dev.capsule.jupyter.KernelSpec;
+import dev.capsule.jupyter.WireException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/// A kernelspec of Capsule's that is installed.
+///
+/// @param directory holds `kernel.json`; its name is the kernel's
+record InstalledSpec(Path directory, KernelSpec spec, Argv argv) {
+    static final String FILE = "kernel.json";
+
+    String name() {
+        return directory.getFileName().toString();
+    }
+
+    /// Reads the spec in a directory; empty when there is no spec, or it is not Capsule's, or cannot be read
+    static Optional<InstalledSpec> read(Path directory) {
+        var file = directory.resolve(FILE);
+        if (!Files.isRegularFile(file)) {
+            return Optional.empty();
+        }
+        try {
+            var spec = KernelSpec.parse(file.toString(), Files.readAllBytes(file));
+            return Argv.of(spec).map(argv -> new InstalledSpec(directory, spec, argv));
+        } catch (IOException | WireException e) {
+            // Whose it is cannot be told; Jupyter passes over it too. Capsule then neither lists nor touches it.
+            return Optional.empty();
+        }
+    }
+
+    /// @param kernels a directory `kernels` of Jupyter's, which may not exist
+    static List<InstalledSpec> in(Path kernels) {
+        if (!Files.isDirectory(kernels)) {
+            return List.of();
+        }
+        try (var directories = Files.list(kernels)) {
+            return directories.sorted().map(InstalledSpec::read).flatMap(Optional::stream).toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("reading " + kernels, e);
+        }
+    }
+
+    /// @param jupyterPath Jupyter's data directories
+    static List<InstalledSpec> on(List<Path> jupyterPath) {
+        return jupyterPath.stream().flatMap(data -> in(data.resolve("kernels")).stream()).toList();
+    }
+
+    /// The directory of the spec with the same name that Jupyter finds first.
+    Optional<Path> hiddenBy(List<Path> jupyterPath) {
+        return jupyterPath.stream().map(data -> data.resolve("kernels").resolve(name()))
+                .filter(other -> Files.isRegularFile(other.resolve(FILE))).findFirst()
+                .filter(other -> !other.equals(directory));
+    }
+
+    /// What the spec names and is not there: such a kernel cannot start.
+    List<Path> missing() {
+        return Stream.of(argv.java(), argv.jar(), argv.python()).filter(path -> !Files.exists(path)).toList();
+    }
+
+    /// What to do about [#missing]: the command that writes this spec anew, in the same place.
+    String remedy() {
+        var share = Path.of("share", "jupyter", "kernels", name());
+        return "capsule install --replace --name " + name() + (directory.endsWith(share)
+                ? " --prefix " + directory.resolve("../../../..").normalize()
+                : "");
+    }
+}

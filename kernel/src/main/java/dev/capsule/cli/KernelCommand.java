@@ -1,0 +1,205 @@
+package dev.capsule.cli;
+
+import dev.capsule.channel.ChannelException;
+import dev.capsule.jupyter.ConnectionInfo;
+import dev.capsule.jupyter.WireException;
+import dev.capsule.kernel.History;
+import dev.capsule.kernel.Kernel;
+import dev.capsule.sandbox.Launch;
+import dev.capsule.session.Session;
+import dev.capsule.worker.Interpreter;
+import dev.capsule.worker.ProcessWatch;
+import dev.capsule.worker.WorkerProcess;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.net.URISyntaxException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+
+/// `capsule kernel -f FILE [--python PATH] [--history FILE]`: what Jupyter starts. Builds every object by hand.
+final class KernelCommand {
+    private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
+    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--history FILE]";
+    private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
+
+    private KernelCommand() {}
+
+    /// What a person can do about it is in the message.
+    private static final class RefusedException extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        RefusedException(String message) {
+            super(message);
+        }
+    }
+
+    /// @param args with `kernel` first
+    /// @return the exit code, when the kernel has ended
+    static int run(List<String> args) {
+        try {
+            serve(options(args.subList(1, args.size())));
+            return 0;
+        } catch (RefusedException | WireException | ChannelException e) {
+            System.err.println("capsule: " + e.getMessage());
+            return 1;
+        } catch (IOException e) {
+            System.err.println("capsule: the kernel cannot be started: " + e);
+            return 1;
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static Map<String, String> options(List<String> args) {
+        var options = new HashMap<String, String>();
+        for (int i = 0; i < args.size(); i += 2) {
+            String name = args.get(i).equals("--connection-file") ? "-f" : args.get(i);
+            if (!List.of("-f", "--python", "--history").contains(name) || i + 1 == args.size()) {
+                throw new RefusedException((i + 1 == args.size() ? name + " has no value" : name + " is not an option")
+                        + "\n" + USAGE);
+            }
+            options.put(name, args.get(i + 1));
+        }
+        if (!options.containsKey("-f")) {
+            throw new RefusedException("no connection file is given\n" + USAGE);
+        }
+        return options;
+    }
+
+    private static void serve(Map<String, String> options) throws IOException, InterruptedException {
+        WorkerProcess.prepareHost();
+        var environment = System.getenv();
+        Path python = python(options.get("--python"), environment);
+        var clock = new Clock();
+        var session = new Session(launch(python, environment), clock);
+        var connection = ConnectionInfo.read(Path.of(options.getOrDefault("-f", "")));
+        session.start();
+        var history = new History(historyFile(options.get("--history"), environment));
+        Kernel kernel;
+        try {
+            kernel = new Kernel(connection, session, history, version(), languageVersion(python),
+                    System.getProperty("user.name"), clock);
+        } catch (WireException | ChannelException e) {
+            session.close();
+            throw e;
+        }
+        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("end").unstarted(() -> end(kernel)));
+        try (var _ = watchParent(environment.get("JPY_PARENT_PID"), kernel)) {
+            kernel.awaitEnd();
+        }
+    }
+
+    /// On SIGTERM the worker must be gone before this process is.
+    private static void end(Kernel kernel) {
+        kernel.shutdown();
+        try {
+            kernel.awaitEnd();
+        } catch (InterruptedException e) {
+            LOG.log(Level.WARNING, "interrupted while shutting down");
+        }
+    }
+
+    private static AutoCloseableWatch watchParent(@Nullable String pid, Kernel kernel) throws IOException {
+        if (pid == null || !pid.matches("[1-9]\\d{0,9}")) {
+            return () -> {};
+        }
+        var watch = ProcessWatch.start(Long.parseLong(pid), () -> {
+            LOG.log(Level.INFO, () -> "the parent, process " + pid + ", is gone");
+            kernel.shutdown();
+        });
+        return watch::close;
+    }
+
+    private interface AutoCloseableWatch extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /// @param given by `install`, which has probed it, or by a person
+    private static Path python(@Nullable String given, Map<String, String> environment) {
+        if (given != null && given.startsWith("/")) {
+            Interpreter.objection(Path.of(given)).ifPresent(why -> {
+                throw new RefusedException(why);
+            });
+            return Path.of(given);
+        }
+        return switch (Interpreter.choose(given, environment)) {
+            case Interpreter.Choice.Found(var python, var reason) -> {
+                LOG.log(Level.INFO, () -> "using " + python.path() + " because of " + reason);
+                yield python.path();
+            }
+            case Interpreter.Choice.Refused(var message) -> throw new RefusedException(message);
+        };
+    }
+
+    private static Launch launch(Path python, Map<String, String> environment) {
+        var setpriv = Optional.of(Path.of("/usr/bin/setpriv")).filter(Files::isExecutable);
+        return Launch.unsandboxed(List.of(python.toString(), worker().toString()), setpriv, environment,
+                Path.of("").toAbsolutePath());
+    }
+
+    /// The worker's program: beside the jar where it is installed, in the source tree where it is built.
+    private static Path worker() {
+        Path jar;
+        try {
+            jar = Path.of(KernelCommand.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+        for (Path home : List.of(jar.resolveSibling(""), jar.resolve("../../.."))) {
+            Path program = home.resolve("worker/python/capsule_worker/__main__.py").normalize();
+            if (Files.isRegularFile(program)) {
+                return program;
+            }
+        }
+        throw new RefusedException("the worker's files are not beside " + jar + "; install again with: capsule install --replace");
+    }
+
+    private static Optional<Path> historyFile(@Nullable String given, Map<String, String> environment) {
+        if (given != null) {
+            return Optional.of(Path.of(given));
+        }
+        String data = environment.getOrDefault("XDG_DATA_HOME", "");
+        String home = environment.getOrDefault("HOME", "");
+        if (!data.isEmpty()) {
+            return Optional.of(Path.of(data, "capsule", "history.sqlite"));
+        }
+        return home.isEmpty() ? Optional.empty() : Optional.of(Path.of(home, ".local/share/capsule/history.sqlite"));
+    }
+
+    private static String version() {
+        return Optional.ofNullable(KernelCommand.class.getPackage().getImplementationVersion()).orElse("development");
+    }
+
+    /// What the path of the interpreter says, since asking it would take as long as starting it.
+    private static String languageVersion(Path python) throws IOException {
+        Matcher matcher = VERSION_IN_NAME.matcher(python.toRealPath().toString());
+        return matcher.find() ? matcher.group(1) : "3";
+    }
+
+    /// One thread for all that is due later; it says when one of its tasks fails.
+    private static final class Clock extends ScheduledThreadPoolExecutor {
+        Clock() {
+            super(1, Thread.ofPlatform().name("clock").daemon().factory());
+            setRemoveOnCancelPolicy(true);
+        }
+
+        @Override
+        protected void afterExecute(Runnable task, @Nullable Throwable thrown) {
+            if (task instanceof Future<?> future
+                    && future.state() == Future.State.FAILED) {
+                LOG.log(Level.ERROR, "task of the clock", future.exceptionNow());
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+package dev.capsule.frame;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonGenerator;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.json.JsonWriteFeature;
+import com.fasterxml.jackson.core.util.ByteArrayBuilder;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.math.BigInteger;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import org.msgpack.core.MessagePack;
+import org.msgpack.core.MessagePacker;
+import org.msgpack.core.MessageUnpacker;
+
+/// How the header of a frame is written: a map of strings, whole numbers, booleans, nulls, lists and maps
+/// (`worker/PROTOCOL.md`, sections 2 and 5).
+public enum Encoding {
+    JSON("json") {
+        @Override
+        byte[] encode(Map<String, ? extends @Nullable Object> header) {
+            try (var out = new ByteArrayBuilder(); var json = FACTORY.createGenerator(out)) {
+                writeJson(json, header);
+                json.flush();
+                return out.toByteArray();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        @Override
+        Map<String, @Nullable Object> decode(byte[] header) {
+            try (var json = FACTORY.createParser(checkUtf8(header))) {
+                if (json.nextToken() == JsonToken.START_OBJECT && readJson(json) instanceof Map<?, ?> map
+                        && json.nextToken() == null) {
+                    return withStringKeys(map);
+                }
+                throw new FrameException("frame header is not one JSON object");
+            } catch (IOException e) {
+                throw new FrameException("frame header is not valid JSON: " + firstLine(e), e);
+            }
+        }
+    },
+
+    MESSAGE_PACK("msgpack") {
+        @Override
+        byte[] encode(Map<String, ? extends @Nullable Object> header) {
+            try (var packer = MessagePack.newDefaultBufferPacker()) {
+                pack(packer, header);
+                return packer.toByteArray();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        @Override
+        Map<String, @Nullable Object> decode(byte[] header) {
+            try (var unpacker = MessagePack.newDefaultUnpacker(header)) {
+                if (unpack(unpacker, 1) instanceof Map<?, ?> map && !unpacker.hasNext()) {
+                    return withStringKeys(map);
+                }
+                throw new FrameException("frame header is not one MessagePack map");
+            } catch (IOException | RuntimeException e) {
+                // msgpack-core reports bad bytes by several unchecked exceptions of its own.
+                throw e instanceof FrameException refusal
+                        ? refusal
+                        : new FrameException("frame header is not valid MessagePack: " + firstLine(e), e);
+            }
+        }
+    };
+
+    static final int MAX_DEPTH = 64;
+    private static final int MAX_NUMBER_CHARS = 32;
+
+    private static final JsonFactory FACTORY = JsonFactory.builder()
+            .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH)
+                    .maxNumberLength(MAX_NUMBER_CHARS).maxStringLength(Integer.MAX_VALUE).build())
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            // As Python's json writes it, so that golden frames are equal byte for byte.
+            .enable(JsonWriteFeature.ESCAPE_NON_ASCII).disable(JsonWriteFeature.WRITE_HEX_UPPER_CASE).build();
+
+    private final String wireName;
+
+    Encoding(String wireName) {
+        this.wireName = wireName;
+    }
+
+    /// The name in `hello`.
+    public String wireName() {
+        return wireName;
+    }
+
+    /// @throws FrameException if no encoding has this name
+    static Encoding named(String wireName) {
+        for (var encoding : values()) {
+            if (encoding.wireName.equals(wireName)) {
+                return encoding;
+            }
+        }
+        throw new FrameException("encoding \"" + wireName + "\" is not among those offered");
+    }
+
+    abstract byte[] encode(Map<String, ? extends @Nullable Object> header);
+
+    /// @throws FrameException if the bytes are not exactly one map within the limits
+    abstract Map<String, @Nullable Object> decode(byte[] header);
+
+    /// @param start of what the value is to be; any value where it is [JsonToken#NOT_AVAILABLE]
+    /// @throws FrameException if the bytes are not exactly one such JSON value in UTF-8
+    static void checkJson(String what, byte[] value, JsonToken start) {
+        try (var json = FACTORY.createParser(checkUtf8(value))) {
+            var first = json.nextToken();
+            if (first == null || (start != JsonToken.NOT_AVAILABLE && first != start)) {
+                throw new FrameException(what + " does not begin with " + start);
+            }
+            // A number or string is checked only when it is looked at; skipping looks at everything.
+            json.skipChildren();
+            json.finishToken();
+            if (json.nextToken() != null) {
+                throw new FrameException(what + " is more than one JSON value");
+            }
+        } catch (IOException e) {
+            throw new FrameException(what + " is not valid JSON: " + firstLine(e), e);
+        }
+    }
+
+    /// Values that become JSON strings: `text` as it is, anything else in base64.
+    static void writeJsonField(ByteArrayBuilder out, String name, MimeBundle.Form form, byte[] value)
+            throws IOException {
+        var json = FACTORY.createGenerator(out);
+        json.writeString(name);
+        json.flush();
+        out.write(':');
+        switch (form) {
+            case TEXT -> {
+                json = FACTORY.createGenerator(out);
+                json.writeString(new String(value, StandardCharsets.UTF_8));
+                json.flush();
+            }
+            case BASE64 -> {
+                out.write('"');
+                out.write(Base64.getEncoder().encode(value));
+                out.write('"');
+            }
+            case JSON -> out.write(value);
+        }
+    }
+
+    /// Jackson takes overlong forms and encoded surrogates, which other readers of the same bytes may not.
+    private static byte[] checkUtf8(byte[] text) throws CharacterCodingException {
+        int all = 0;
+        for (byte b : text) {
+            all |= b;
+        }
+        if (all < 0) {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(text));
+        }
+        return text;
+    }
+
+    private static String firstLine(Exception e) {
+        String message = String.valueOf(e.getMessage());
+        return message.lines().findFirst().orElse(message);
+    }
+
+    private static Map<String, @Nullable Object> withStringKeys(Map<?, ?> map) {
+        var header = new LinkedHashMap<String, @Nullable Object>();
+        map.forEach((key, value) -> header.put((String) key, value));
+        return header;
+    }
+
+    private static void writeJson(JsonGenerator json, @Nullable Object value) throws IOException {
+        switch (value) {
+            case null -> json.writeNull();
+            case String string -> json.writeString(string);
+            case Boolean bool -> json.writeBoolean(bool);
+            case Integer number -> json.writeNumber(number);
+            case Long number -> json.writeNumber(number);
+            case List<?> list -> {
+                json.writeStartArray();
+                for (Object element : list) {
+                    writeJson(json, element);
+                }
+                json.writeEndArray();
+            }
+            case Map<?, ?> map -> {
+                json.writeStartObject();
+                for (var entry : map.entrySet()) {
+                    json.writeFieldName((String) entry.getKey());
+                    writeJson(json, entry.getValue());
+                }
+                json.writeEndObject();
+            }
+            default -> throw new IllegalArgumentException("no header holds a " + value.getClass());
+        }
+    }
+
+    private static @Nullable Object readJson(JsonParser json) throws IOException {
+        return switch (json.currentToken()) {
+            case START_OBJECT -> {
+                var map = new LinkedHashMap<String, @Nullable Object>();
+                for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
+                    json.nextToken();
+                    map.put(name, readJson(json));
+                }
+                yield map;
+            }
+            case START_ARRAY -> {
+                var list = new ArrayList<@Nullable Object>();
+                while (json.nextToken() != JsonToken.END_ARRAY) {
+                    list.add(readJson(json));
+                }
+                yield list;
+            }
+            case VALUE_STRING -> json.getText();
+            case VALUE_NUMBER_INT -> {
+                var number = json.getNumberValue();
+                yield number instanceof BigInteger ? number : Long.valueOf(number.longValue());
+            }
+            case VALUE_NUMBER_FLOAT -> json.getDoubleValue();
+            case VALUE_TRUE -> true;
+            case VALUE_FALSE -> false;
+            case VALUE_NULL -> null;
+            case END_OBJECT, END_ARRAY, FIELD_NAME, NOT_AVAILABLE, VALUE_EMBEDDED_OBJECT ->
+                throw new IllegalStateException("no value starts with " + json.currentToken());
+        };
+    }
+
+    private static void pack(MessagePacker packer, @Nullable Object value) throws IOException {
+        switch (value) {
+            case null -> packer.packNil();
+            case String string -> packer.packString(string);
+            case Boolean bool -> packer.packBoolean(bool);
+            case Integer number -> packer.packInt(number);
+            case Long number -> packer.packLong(number);
+            case List<?> list -> {
+                packer.packArrayHeader(list.size());
+                for (Object element : list) {
+                    pack(packer, element);
+                }
+            }
+            case Map<?, ?> map -> {
+                packer.packMapHeader(map.size());
+                for (var entry : map.entrySet()) {
+                    packer.packString((String) entry.getKey());
+                    pack(packer, entry.getValue());
+                }
+            }
+            default -> throw new IllegalArgumentException("no header holds a " + value.getClass());
+        }
+    }
+
+    private static @Nullable Object unpack(MessageUnpacker unpacker, int depth) throws IOException {
+        if (depth > MAX_DEPTH) {
+            throw new FrameException("frame header is nested deeper than " + MAX_DEPTH);
+        }
+        return switch (unpacker.getNextFormat().getValueType()) {
+            case NIL -> {
+                unpacker.unpackNil();
+                yield null;
+            }
+            case BOOLEAN -> unpacker.unpackBoolean();
+            case INTEGER -> unpacker.unpackLong();
+            case FLOAT -> unpacker.unpackDouble();
+            case STRING -> unpacker.unpackString();
+            case ARRAY -> {
+                // Grown as elements come: the announced size is not to be believed.
+                var list = new ArrayList<@Nullable Object>();
+                for (int left = unpacker.unpackArrayHeader(); left > 0; left--) {
+                    list.add(unpack(unpacker, depth + 1));
+                }
+                yield list;
+            }
+            case MAP -> {
+                var map = new LinkedHashMap<String, @Nullable Object>();
+                for (int left = unpacker.unpackMapHeader(); left > 0; left--) {
+                    String key = unpacker.unpackString();
+                    if (map.containsKey(key)) {
+                        throw new FrameException("frame header has the key \"" + key + "\" twice");
+                    }
+                    map.put(key, unpack(unpacker, depth + 1));
+                }
+                yield map;
+            }
+            case BINARY, EXTENSION -> throw new FrameException("frame header has a value that no JSON could hold");
+        };
+    }
+}

@@ -1,0 +1,119 @@
+package dev.capsule.frame;
+
+import com.fasterxml.jackson.core.JsonToken;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// One message between kernel and worker; `worker/PROTOCOL.md` says what each means.
+public sealed interface Frame {
+
+    /// Longer ids are refused.
+    int MAX_ID_CHARS = 64;
+
+    /// From the kernel. [Cancel] to [Refuse] go on control, the rest on requests.
+    sealed interface ToWorker extends Frame {}
+
+    /// From the worker.
+    sealed interface FromWorker extends Frame {}
+
+    /// Where raw or late output goes.
+    enum Stream {
+        STDOUT, STDERR;
+
+        /// As Jupyter and the protocol name it.
+        public String wireName() {
+            return this == STDOUT ? "stdout" : "stderr";
+        }
+    }
+
+    /// How the worker buffers descriptors 1 and 2.
+    enum Buffering {
+        LINE, BLOCK
+    }
+
+    /// The kernel's `hello`: what it offers, and the limits of what it accepts in bytes.
+    record Offer(List<Encoding> encodings, int headerLimit, long buffersLimit) implements ToWorker {
+        public Offer {
+            encodings = List.copyOf(encodings);
+        }
+    }
+
+    record Execute(String id, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
+            Map<String, String> userExpressions, String code) implements ToWorker {
+        public Execute {
+            userExpressions = Map.copyOf(userExpressions);
+        }
+    }
+
+    /// @param cursor in Unicode code points
+    record Complete(String id, int cursor, String code) implements ToWorker {}
+
+    /// @param cursor in Unicode code points
+    /// @param detail 0, or 1 for the source too
+    record Inspect(String id, int cursor, int detail, String code) implements ToWorker {}
+
+    record IsComplete(String id, String code) implements ToWorker {}
+
+    record Cancel(String id) implements ToWorker {}
+
+    record Flush(Buffering buffering) implements ToWorker {}
+
+    record Delivered(String id) implements ToWorker {}
+
+    record Shutdown() implements ToWorker {}
+
+    /// Answers an [Input].
+    record Answer(String id, String value) implements ToWorker {}
+
+    /// Refuses or cancels an [Input].
+    record Refuse(String id, String ename, String evalue) implements ToWorker {}
+
+    /// The worker's `hello`.
+    record Hello(int protocol, Encoding encoding, String languageName, String languageVersion, String implementation)
+            implements FromWorker {}
+
+    record Ready() implements FromWorker {}
+
+    record Result(String id, MimeBundle bundle) implements FromWorker {}
+
+    /// @param ack whether the worker waits for [Delivered]; so in the other emitted frames
+    record Display(String id, MimeBundle bundle, Optional<String> displayId, boolean ack) implements FromWorker {}
+
+    record UpdateDisplay(String id, MimeBundle bundle, String displayId, boolean ack) implements FromWorker {}
+
+    /// @param text UTF-8
+    record LateStream(String id, Stream stream, byte[] text) implements FromWorker {}
+
+    /// @param waits whether to clear only when the next output comes
+    record ClearOutput(String id, boolean waits, boolean ack) implements FromWorker {}
+
+    /// Opens a promise of the worker's, to be settled by [Answer] or [Refuse].
+    ///
+    /// @param execution the execution that asks
+    record Input(String id, String execution, String prompt, boolean password) implements FromWorker {}
+
+    /// Settles a promise of the kernel's; what the header and buffers hold depends on what was asked.
+    record Resolve(String id, Fields fields, List<byte[]> buffers) implements FromWorker {
+        public Resolve {
+            buffers = List.copyOf(buffers);
+        }
+
+        /// Checks that what goes to clients as it is is JSON: an object of user expressions and a payload array.
+        ///
+        /// @throws FrameException if not
+        public void checkExecution() {
+            if (buffers.size() != 2) {
+                throw new FrameException("resolved execution has %d buffers, not 2".formatted(buffers.size()));
+            }
+            Encoding.checkJson("user expressions", buffers.getFirst(), JsonToken.START_OBJECT);
+            Encoding.checkJson("payload", buffers.getLast(), JsonToken.START_ARRAY);
+        }
+    }
+
+    record Reject(String id, String ename, String evalue, List<String> traceback) implements FromWorker {
+        public Reject {
+            traceback = List.copyOf(traceback);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+package dev.capsule.jupyter;
+
+import com.fasterxml.jackson.core.JsonGenerator;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+
+/// Makes the JSON contents of outgoing messages, one method per message type (Jupyter messaging 5.5). Parameters named
+/// `…Json` are ready JSON in UTF-8 and are copied as they are.
+public final class Content {
+    /// `{}`: an empty content, metadata or parent header.
+    public static byte[] empty() {
+        return ascii("{}");
+    }
+
+    /// `status: ok` and nothing more.
+    public static byte[] ok() {
+        return ascii("{\"status\":\"ok\"}");
+    }
+
+    /// The reply to a queued `execute_request` after an earlier one failed.
+    public static byte[] aborted(int executionCount) {
+        return ascii("{\"status\":\"aborted\",\"execution_count\":" + executionCount + "}");
+    }
+
+    /// What a kernel is doing, in `status` messages.
+    public enum ExecutionState {
+        STARTING, BUSY, IDLE
+    }
+
+    /// An entry of the history; `output` is empty for inputs without one.
+    public record HistoryEntry(int session, int line, String input, Optional<String> output) {}
+
+    /// What `kernel_info_reply` says of the language.
+    public record LanguageInfo(String name, String version, String mimetype, String fileExtension,
+            String pygmentsLexer, String codemirrorMode, String nbconvertExporter) {}
+
+    private Content() {}
+
+    private static byte[] ascii(String json) {
+        return json.getBytes(StandardCharsets.US_ASCII);
+    }
+
+    public static byte[] status(ExecutionState state) {
+        return ascii("{\"execution_state\":\"" + state.name().toLowerCase(Locale.ROOT) + "\"}");
+    }
+
+    /// @param text UTF-8
+    public static byte[] stream(String name, byte[] text) {
+        return Json.object(json -> {
+            json.writeStringField("name", name);
+            json.writeFieldName("text");
+            if (isAscii(text)) {
+                json.writeUTF8String(text, 0, text.length);
+            } else {
+                // Malformed input becomes U+FFFD here; bytes copied blindly would make the whole message unreadable.
+                json.writeString(new String(text, StandardCharsets.UTF_8));
+            }
+        });
+    }
+
+    private static boolean isAscii(byte[] text) {
+        int all = 0;
+        for (byte b : text) {
+            all |= b;
+        }
+        return all >= 0;
+    }
+
+    public static byte[] executeInput(String code, int executionCount) {
+        return Json.object(json -> {
+            json.writeStringField("code", code);
+            json.writeNumberField("execution_count", executionCount);
+        });
+    }
+
+    public static byte[] executeResult(int executionCount, byte[] dataJson, byte[] metadataJson) {
+        return Json.object(json -> {
+            json.writeNumberField("execution_count", executionCount);
+            raw(json, "data", dataJson);
+            raw(json, "metadata", metadataJson);
+        });
+    }
+
+    /// For `display_data` and `update_display_data`.
+    public static byte[] display(byte[] dataJson, byte[] metadataJson, Optional<String> displayId) {
+        return Json.object(json -> {
+            raw(json, "data", dataJson);
+            raw(json, "metadata", metadataJson);
+            json.writeObjectFieldStart("transient");
+            if (displayId.isPresent()) {
+                json.writeStringField("display_id", displayId.get());
+            }
+            json.writeEndObject();
+        });
+    }
+
+    public static byte[] clearOutput(boolean wait) {
+        return ascii("{\"wait\":" + wait + "}");
+    }
+
+    public static byte[] error(String ename, String evalue, List<String> traceback) {
+        return Json.object(json -> error(json, ename, evalue, traceback));
+    }
+
+    public static byte[] executeOk(int executionCount, byte[] userExpressionsJson, byte[] payloadJson) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeNumberField("execution_count", executionCount);
+            raw(json, "user_expressions", userExpressionsJson);
+            raw(json, "payload", payloadJson);
+        });
+    }
+
+    public static byte[] executeError(int executionCount, String ename, String evalue, List<String> traceback) {
+        return Json.object(json -> {
+            json.writeStringField("status", "error");
+            json.writeNumberField("execution_count", executionCount);
+            error(json, ename, evalue, traceback);
+            json.writeObjectFieldStart("user_expressions");
+            json.writeEndObject();
+            json.writeArrayFieldStart("payload");
+            json.writeEndArray();
+        });
+    }
+
+    /// The reply to any other request that failed.
+    public static byte[] failure(String ename, String evalue) {
+        return Json.object(json -> {
+            json.writeStringField("status", "error");
+            error(json, ename, evalue, List.of());
+        });
+    }
+
+    public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            strings(json, "matches", matches);
+            json.writeNumberField("cursor_start", cursorStart);
+            json.writeNumberField("cursor_end", cursorEnd);
+            json.writeObjectFieldStart("metadata");
+            json.writeEndObject();
+        });
+    }
+
+    public static byte[] inspect(boolean found, byte[] dataJson, byte[] metadataJson) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeBooleanField("found", found);
+            raw(json, "data", dataJson);
+            raw(json, "metadata", metadataJson);
+        });
+    }
+
+    /// @param status `complete`, `incomplete`, `invalid` or `unknown`
+    /// @param indent only with `incomplete`
+    public static byte[] isComplete(String status, Optional<String> indent) {
+        return Json.object(json -> {
+            json.writeStringField("status", status);
+            if (indent.isPresent()) {
+                json.writeStringField("indent", indent.get());
+            }
+        });
+    }
+
+    /// @param output whether the entries are `[session, line, [input, output]]`
+    public static byte[] history(List<HistoryEntry> entries, boolean output) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeArrayFieldStart("history");
+            for (var entry : entries) {
+                json.writeStartArray();
+                json.writeNumber(entry.session());
+                json.writeNumber(entry.line());
+                if (output) {
+                    json.writeStartArray();
+                    json.writeString(entry.input());
+                    json.writeString(entry.output().orElse(null));
+                    json.writeEndArray();
+                } else {
+                    json.writeString(entry.input());
+                }
+                json.writeEndArray();
+            }
+            json.writeEndArray();
+        });
+    }
+
+    /// No target can be opened yet, so there is never a comm to list.
+    public static byte[] commInfo() {
+        return ascii("{\"status\":\"ok\",\"comms\":{}}");
+    }
+
+    public static byte[] commClose(String commId) {
+        return Json.object(json -> {
+            json.writeStringField("comm_id", commId);
+            json.writeObjectFieldStart("data");
+            json.writeEndObject();
+        });
+    }
+
+    public static byte[] kernelInfo(String version, String banner, LanguageInfo language) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeStringField("protocol_version", Wire.PROTOCOL_VERSION);
+            json.writeStringField("implementation", "capsule");
+            json.writeStringField("implementation_version", version);
+            json.writeObjectFieldStart("language_info");
+            json.writeStringField("name", language.name());
+            json.writeStringField("version", language.version());
+            json.writeStringField("mimetype", language.mimetype());
+            json.writeStringField("file_extension", language.fileExtension());
+            json.writeStringField("pygments_lexer", language.pygmentsLexer());
+            json.writeStringField("codemirror_mode", language.codemirrorMode());
+            json.writeStringField("nbconvert_exporter", language.nbconvertExporter());
+            json.writeEndObject();
+            json.writeStringField("banner", banner);
+            json.writeArrayFieldStart("help_links");
+            json.writeEndArray();
+            strings(json, "supported_features", List.of());
+        });
+    }
+
+    public static byte[] connect(ConnectionInfo connection) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeNumberField("shell_port", connection.shellPort());
+            json.writeNumberField("iopub_port", connection.iopubPort());
+            json.writeNumberField("stdin_port", connection.stdinPort());
+            json.writeNumberField("control_port", connection.controlPort());
+            json.writeNumberField("hb_port", connection.heartbeatPort());
+        });
+    }
+
+    public static byte[] shutdown(boolean restart) {
+        return ascii("{\"status\":\"ok\",\"restart\":" + restart + "}");
+    }
+
+    public static byte[] inputRequest(String prompt, boolean password) {
+        return Json.object(json -> {
+            json.writeStringField("prompt", prompt);
+            json.writeBooleanField("password", password);
+        });
+    }
+
+    /// @param subscription the topic prefix that the client subscribed to
+    public static byte[] iopubWelcome(String subscription) {
+        return Json.object(json -> json.writeStringField("subscription", subscription));
+    }
+
+    private static void error(JsonGenerator json, String ename, String evalue, List<String> traceback)
+            throws IOException {
+        json.writeStringField("ename", ename);
+        json.writeStringField("evalue", evalue);
+        strings(json, "traceback", traceback);
+    }
+
+    private static void strings(JsonGenerator json, String name, List<String> values) throws IOException {
+        json.writeArrayFieldStart(name);
+        for (var value : values) {
+            json.writeString(value);
+        }
+        json.writeEndArray();
+    }
+
+    private static void raw(JsonGenerator json, String name, byte[] valueJson) throws IOException {
+        json.writeFieldName(name);
+        json.writeRawValue("");
+        json.flush();
+        ((OutputStream) json.getOutputTarget()).write(valueJson);
+    }
+}

@@ -1,0 +1,125 @@
+package dev.capsule.jupyter;
+
+import java.util.Map;
+import java.util.Optional;
+
+/// What a client may ask on shell or control (Jupyter messaging, "Messages on the shell and control channels").
+public sealed interface Request {
+
+    /// @param userExpressions evaluated after success, by name
+    record Execute(String code, boolean silent, boolean storeHistory, Map<String, String> userExpressions,
+            boolean allowStdin, boolean stopOnError) implements Request {
+        public Execute {
+            userExpressions = Map.copyOf(userExpressions);
+        }
+    }
+
+    /// @param cursorPos in Unicode code points (Jupyter messaging 5.2)
+    record Complete(String code, int cursorPos) implements Request {}
+
+    /// @param cursorPos in Unicode code points (Jupyter messaging 5.2)
+    /// @param detailLevel 0, or 1 for the source too
+    record Inspect(String code, int cursorPos, int detailLevel) implements Request {}
+
+    record IsComplete(String code) implements Request {}
+
+    /// @param output whether outputs are wanted too
+    record History(boolean output, HistoryQuery query) implements Request {}
+
+    /// @param targetName empty for the comms of every target
+    record CommInfo(Optional<String> targetName) implements Request {}
+
+    record CommOpen(String commId, String targetName) implements Request {}
+
+    record CommMsg(String commId) implements Request {}
+
+    record CommClose(String commId) implements Request {}
+
+    record KernelInfo() implements Request {}
+
+    record Connect() implements Request {}
+
+    record Interrupt() implements Request {}
+
+    /// @param restart whether the client is going to start the kernel again
+    record Shutdown(boolean restart) implements Request {}
+
+    /// A message type that this kernel does not know; it is tolerated ("Versioning").
+    record Unknown(String msgType) implements Request {}
+
+    /// Which entries a `history_request` is after (Jupyter messaging, "History").
+    sealed interface HistoryQuery {
+        /// The last `n` entries of all sessions.
+        record Tail(int n) implements HistoryQuery {}
+
+        /// Lines `start` to `stop` (exclusive; absent: to the end) of one session: 0 is this one, negative counts back.
+        record Range(int session, int start, Optional<Integer> stop) implements HistoryQuery {}
+
+        /// The last `n` entries (absent: all) that match the glob `pattern`.
+        ///
+        /// @param unique whether equal inputs are listed once
+        record Search(String pattern, Optional<Integer> n, boolean unique) implements HistoryQuery {}
+    }
+
+    /// @throws WireException if the content is not what the message type asks for
+    static Request parse(Message message) {
+        var content = Json.parse(message.header().msgType(), message.content());
+        return switch (message.header().msgType()) {
+            case "execute_request" -> execute(content);
+            case "complete_request" -> {
+                String code = content.string("code");
+                yield new Complete(code, content.integer("cursor_pos", code.codePointCount(0, code.length())));
+            }
+            case "inspect_request" -> {
+                String code = content.string("code");
+                yield new Inspect(code, content.integer("cursor_pos", code.codePointCount(0, code.length())),
+                        content.integer("detail_level", 0));
+            }
+            case "is_complete_request" -> new IsComplete(content.string("code"));
+            case "history_request" -> new History(content.bool("output", false), historyQuery(content));
+            case "comm_info_request" -> new CommInfo(content.optionalString("target_name"));
+            case "comm_open" -> new CommOpen(content.string("comm_id"), content.string("target_name", ""));
+            case "comm_msg" -> new CommMsg(content.string("comm_id"));
+            case "comm_close" -> new CommClose(content.string("comm_id"));
+            case "kernel_info_request" -> new KernelInfo();
+            case "connect_request" -> new Connect();
+            case "interrupt_request" -> new Interrupt();
+            case "shutdown_request" -> new Shutdown(content.bool("restart", false));
+            default -> new Unknown(message.header().msgType());
+        };
+    }
+
+    private static Execute execute(JsonObject content) {
+        boolean silent = content.bool("silent", false);
+        return new Execute(content.string("code"), silent, !silent && content.bool("store_history", true),
+                content.strings("user_expressions"), content.bool("allow_stdin", false),
+                content.bool("stop_on_error", true));
+    }
+
+    private static HistoryQuery historyQuery(JsonObject content) {
+        String type = content.string("hist_access_type", "tail");
+        return switch (type) {
+            case "tail" -> new HistoryQuery.Tail(content.integer("n", 10));
+            case "range" -> new HistoryQuery.Range(content.integer("session", 0), content.integer("start", 0),
+                    optionalInteger(content, "stop"));
+            case "search" -> new HistoryQuery.Search(content.string("pattern", "*"), optionalInteger(content, "n"),
+                    content.bool("unique", false));
+            default -> throw new WireException(
+                    "history_request: hist_access_type is \"" + type + "\", not range, tail or search");
+        };
+    }
+
+    private static Optional<Integer> optionalInteger(JsonObject content, String name) {
+        return content.fields().get(name) == null ? Optional.empty() : Optional.of(content.integer(name));
+    }
+
+    /// The answer to an `input_request` (Jupyter messaging, "Messages on the stdin channel").
+    ///
+    /// @throws WireException if the message is not an `input_reply`
+    static String inputReply(Message message) {
+        if (!message.header().msgType().equals("input_reply")) {
+            throw new WireException(message.header().msgType() + " is not a message of the stdin channel");
+        }
+        return Json.parse("input_reply", message.content()).string("value");
+    }
+}

@@ -1,0 +1,99 @@
+package dev.capsule.kernel;
+
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Request;
+import dev.capsule.session.Display;
+import dev.capsule.session.ExecutionListener;
+import dev.capsule.session.InputRequest;
+import dev.capsule.session.Outcome;
+import java.util.function.BiConsumer;
+import java.util.function.Consumer;
+
+/// Turns what one execution says into messages under its `execute_request`. Its lock keeps the worker's thread from
+/// publishing output before the thread that started the cell has published `execute_input`.
+final class CellRun implements ExecutionListener {
+    private final Exchange exchange;
+    private final Request.Execute request;
+    private final int executionCount;
+    private final Consumer<InputRequest> stdin;
+    private final BiConsumer<CellRun, Outcome> whenSettled;
+    private final History history;
+
+    CellRun(Exchange exchange, Request.Execute request, int executionCount, History history,
+            Consumer<InputRequest> stdin, BiConsumer<CellRun, Outcome> whenSettled) {
+        this.exchange = exchange;
+        this.request = request;
+        this.executionCount = executionCount;
+        this.history = history;
+        this.stdin = stdin;
+        this.whenSettled = whenSettled;
+    }
+
+    Exchange exchange() {
+        return exchange;
+    }
+
+    Request.Execute request() {
+        return request;
+    }
+
+    int executionCount() {
+        return executionCount;
+    }
+
+    /// Hands the cell to the worker and publishes that it runs; the two overlap.
+    synchronized void start(Consumer<CellRun> execute) {
+        execute.accept(this);
+        if (!request.silent()) {
+            exchange.publish("execute_input", Content.executeInput(request.code(), executionCount));
+        }
+    }
+
+    @Override
+    public synchronized void stream(String name, byte[] text) {
+        exchange.stream(name, text);
+    }
+
+    @Override
+    public synchronized void result(Display display) {
+        if (request.silent()) {
+            return;
+        }
+        exchange.publish("execute_result",
+                Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
+        if (request.storeHistory()) {
+            display.plainText().ifPresent(text -> history.addOutput(executionCount, text));
+        }
+    }
+
+    @Override
+    public synchronized void display(Display display) {
+        exchange.publish("display_data",
+                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+    }
+
+    @Override
+    public synchronized void updateDisplay(Display display) {
+        exchange.publish("update_display_data",
+                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+    }
+
+    @Override
+    public synchronized void clearOutput(boolean waits) {
+        exchange.publish("clear_output", Content.clearOutput(waits));
+    }
+
+    @Override
+    public synchronized void input(InputRequest input) {
+        if (request.allowStdin()) {
+            stdin.accept(input);
+        } else {
+            input.refuse("StdinNotImplementedError", "input was asked for, but the client does not offer stdin");
+        }
+    }
+
+    @Override
+    public void settled(Outcome outcome) {
+        whenSettled.accept(this, outcome);
+    }
+}

@@ -1,0 +1,71 @@
+package dev.capsule.kernel;
+
+import dev.capsule.jupyter.ConnectionInfo;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Request;
+import dev.capsule.session.Session;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+
+/// Answers the requests that need no worker, alike on shell and control.
+final class Common {
+    private static final Logger LOG = System.getLogger(Common.class.getName());
+
+    private final ConnectionInfo connection;
+    private final Session session;
+    private final Identity identity;
+    private final Runnable shutdown;
+
+    /// Who the kernel is, for `kernel_info_reply`.
+    ///
+    /// @param languageVersion to be told until a worker has told its own
+    record Identity(String version, String languageVersion) {}
+
+    /// @param shutdown begins the kernel's end and returns at once
+    Common(ConnectionInfo connection, Session session, Identity identity, Runnable shutdown) {
+        this.connection = connection;
+        this.session = session;
+        this.identity = identity;
+        this.shutdown = shutdown;
+    }
+
+    /// Answers and closes the exchange.
+    void answer(Exchange exchange, Request request) {
+        try (exchange) {
+            switch (request) {
+                case Request.KernelInfo() -> exchange.reply(kernelInfo());
+                case Request.Connect() -> exchange.reply(Content.connect(connection));
+                case Request.CommInfo(_) -> exchange.reply(Content.commInfo());
+                case Request.CommOpen(var commId, var targetName) -> {
+                    LOG.log(Level.DEBUG, () -> "closing a comm of the unknown target " + targetName);
+                    exchange.publish("comm_close", Content.commClose(commId));
+                }
+                case Request.CommMsg(var commId) -> LOG.log(Level.DEBUG, () -> "no comm " + commId);
+                case Request.CommClose(var commId) -> LOG.log(Level.DEBUG, () -> "no comm " + commId);
+                case Request.Interrupt() -> {
+                    session.interrupt();
+                    exchange.reply(Content.ok());
+                }
+                case Request.Shutdown(var restart) -> {
+                    byte[] reply = Content.shutdown(restart);
+                    exchange.reply(reply);
+                    // Other clients of this kernel learn of its end by this, as from ipykernel.
+                    exchange.publish("shutdown_reply", reply);
+                    shutdown.run();
+                }
+                case Request.Unknown(var msgType) -> LOG.log(Level.WARNING, () -> "unknown message type " + msgType);
+                case Request.Execute _, Request.Complete _, Request.Inspect _, Request.IsComplete _,
+                        Request.History _ -> LOG.log(Level.WARNING,
+                                () -> exchange.request().header().msgType() + " is answered on shell only");
+            }
+        }
+    }
+
+    private byte[] kernelInfo() {
+        String languageVersion = session.languageVersion().orElse(identity.languageVersion());
+        return Content.kernelInfo(identity.version(), "Capsule " + identity.version() + " | Python " + languageVersion
+                + " in a worker process of its own | sandbox: none",
+                new Content.LanguageInfo("python", languageVersion, "text/x-python", ".py", "ipython3", "python",
+                        "python"));
+    }
+}

@@ -1,0 +1,67 @@
+package dev.capsule.kernel;
+
+import dev.capsule.channel.RouterSocket;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Content.ExecutionState;
+import dev.capsule.jupyter.Message;
+import dev.capsule.jupyter.Wire;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.ArrayList;
+import java.util.Optional;
+
+/// One request and what answers it: the kernel is `busy` with it from the beginning to [#close], which comes after the
+/// last message that is about it (Jupyter messaging, "Request-Reply").
+final class Exchange implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(Exchange.class.getName());
+
+    private final Message request;
+    private final RouterSocket socket;
+    private final Wire wire;
+    private final Iopub iopub;
+
+    Exchange(Message request, RouterSocket socket, Wire wire, Iopub iopub) {
+        this.request = request;
+        this.socket = socket;
+        this.wire = wire;
+        this.iopub = iopub;
+        publish("status", Content.status(ExecutionState.BUSY));
+    }
+
+    Message request() {
+        return request;
+    }
+
+    void publish(String msgType, byte[] content) {
+        iopub.publish(msgType, request.header().raw(), content);
+    }
+
+    /// @param text UTF-8
+    void stream(String name, byte[] text) {
+        iopub.stream(request.header().raw(), name, text);
+    }
+
+    void reply(byte[] content) {
+        send(socket, wire, request, request.header().msgType().replace("_request", "_reply"), content);
+    }
+
+    /// Sends to the client that a request came from.
+    ///
+    /// @return the message's id; empty when the client is not connected to this socket
+    static Optional<String> send(RouterSocket socket, Wire wire, Message request, String msgType,
+            byte[] content) {
+        var message = wire.encode(msgType, request.header().raw(), content);
+        var frames = new ArrayList<>(request.identities().subList(1, request.identities().size()));
+        frames.addAll(message.frames());
+        if (socket.send(request.identities().getFirst(), frames)) {
+            return Optional.of(message.msgId());
+        }
+        LOG.log(Level.DEBUG, () -> msgType + " has nobody to go to: the client of " + request.header().msgId() + " left");
+        return Optional.empty();
+    }
+
+    @Override
+    public void close() {
+        publish("status", Content.status(ExecutionState.IDLE));
+    }
+}

@@ -1,0 +1,213 @@
+package dev.capsule.kernel;
+
+import dev.capsule.jupyter.Content.HistoryEntry;
+import dev.capsule.jupyter.Request.HistoryQuery;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// The inputs and outputs of this and earlier kernels, in one SQLite file that several kernels may share; in memory when
+/// the file cannot be used. All work is done in order on thread `history`, so no cell waits for a disk or another
+/// kernel's lock; SQLite itself is loaded there with the first cell.
+public final class History implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(History.class.getName());
+    private static final String IN_MEMORY = "jdbc:sqlite::memory:";
+    private static final int LOCK_TIMEOUT_MILLIS = 5_000;
+    private static final int CLOSE_TIMEOUT_SECONDS = 2;
+    private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
+
+    private final Optional<Path> file;
+    private final ExecutorService thread = Executors
+            .newSingleThreadExecutor(Thread.ofPlatform().name("history").daemon().factory());
+
+    // Of thread history.
+    private @Nullable Connection database;
+    private int session;
+
+    /// @param file created with its directories when it is not there; empty for a history in memory
+    public History(Optional<Path> file) {
+        this.file = file;
+    }
+
+    /// Remembers an input.
+    void add(int line, String input) {
+        run("cell " + line, connection -> {
+            try (var insert = connection.prepareStatement("INSERT INTO entries VALUES (?, ?, ?, NULL)")) {
+                insert.setInt(1, session);
+                insert.setInt(2, line);
+                insert.setString(3, input);
+                insert.executeUpdate();
+            }
+        });
+    }
+
+    /// Remembers what an input came to.
+    void addOutput(int line, String output) {
+        run("output " + line, connection -> {
+            try (var update = connection
+                    .prepareStatement("UPDATE entries SET output = ? WHERE session = ? AND line = ?")) {
+                update.setString(1, output);
+                update.setInt(2, session);
+                update.setInt(3, line);
+                update.executeUpdate();
+            }
+        });
+    }
+
+    /// @param answer is given the entries, oldest first, on thread `history`; none when they cannot be read
+    void find(HistoryQuery query, Consumer<List<HistoryEntry>> answer) {
+        thread.execute(() -> {
+            List<HistoryEntry> entries = List.of();
+            try {
+                entries = select(open(), query);
+            } catch (SQLException e) {
+                LOG.log(Level.WARNING, () -> "history cannot be read: " + e.getMessage());
+            } finally {
+                answer.accept(entries);
+            }
+        });
+    }
+
+    private List<HistoryEntry> select(Connection connection, HistoryQuery query) throws SQLException {
+        return switch (query) {
+            case HistoryQuery.Tail(int n) -> {
+                try (var select = connection.prepareStatement(COLUMNS + "ORDER BY session DESC, line DESC LIMIT ?")) {
+                    select.setInt(1, n);
+                    yield entries(select).reversed();
+                }
+            }
+            case HistoryQuery.Range(int wanted, int start, var stop) -> {
+                try (var select = connection.prepareStatement(
+                        COLUMNS + "WHERE session = ? AND line >= ? AND line < ? ORDER BY line")) {
+                    select.setInt(1, wanted > 0 ? wanted : session + wanted);
+                    select.setInt(2, start);
+                    select.setInt(3, stop.orElse(Integer.MAX_VALUE));
+                    yield entries(select);
+                }
+            }
+            case HistoryQuery.Search(var pattern, var n, var unique) -> {
+                String once = "AND NOT EXISTS (SELECT 1 FROM entries AS later WHERE later.input = entries.input "
+                        + "AND (later.session, later.line) > (entries.session, entries.line)) ";
+                try (var select = connection.prepareStatement(COLUMNS + "WHERE input GLOB ? " + (unique ? once : "")
+                        + "ORDER BY session DESC, line DESC LIMIT ?")) {
+                    select.setString(1, pattern);
+                    // A negative limit is none.
+                    select.setInt(2, n.orElse(-1));
+                    yield entries(select).reversed();
+                }
+            }
+        };
+    }
+
+    private static List<HistoryEntry> entries(PreparedStatement select) throws SQLException {
+        var entries = new ArrayList<HistoryEntry>();
+        try (var rows = select.executeQuery()) {
+            while (rows.next()) {
+                entries.add(new HistoryEntry(rows.getInt(1), rows.getInt(2), rows.getString(3),
+                        Optional.ofNullable(rows.getString(4))));
+            }
+        }
+        return entries;
+    }
+
+    private interface Write {
+        void to(Connection connection) throws SQLException;
+    }
+
+    private void run(String what, Write write) {
+        thread.execute(() -> {
+            try {
+                write.to(open());
+            } catch (SQLException e) {
+                LOG.log(Level.WARNING, () -> what + " is missing in the history: " + e.getMessage());
+            }
+        });
+    }
+
+    private Connection open() throws SQLException {
+        var open = database;
+        if (open == null) {
+            open = file.map(this::openFile).orElse(null);
+            if (open == null) {
+                open = prepare(IN_MEMORY);
+            }
+            database = open;
+        }
+        return open;
+    }
+
+    private @Nullable Connection openFile(Path path) {
+        try {
+            Files.createDirectories(path.toAbsolutePath().getParent());
+            try {
+                // What people type is nobody else's business.
+                Files.createFile(path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+            } catch (FileAlreadyExistsException e) {
+                LOG.log(Level.DEBUG, () -> "history goes on in " + path);
+            }
+            return prepare("jdbc:sqlite:" + path);
+        } catch (IOException | SQLException e) {
+            LOG.log(Level.WARNING, () -> "history file " + path + " cannot be used, history is kept in memory: " + e);
+            return null;
+        }
+    }
+
+    private Connection prepare(String url) throws SQLException {
+        var connection = DriverManager.getConnection(url);
+        try (var statement = connection.createStatement()) {
+            statement.execute("PRAGMA busy_timeout = " + LOCK_TIMEOUT_MILLIS);
+            statement.execute("PRAGMA journal_mode = WAL");
+            statement.execute("PRAGMA synchronous = NORMAL");
+            statement.execute("CREATE TABLE IF NOT EXISTS sessions "
+                    + "(session INTEGER PRIMARY KEY AUTOINCREMENT, started TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP)");
+            statement.execute("CREATE TABLE IF NOT EXISTS entries (session INTEGER NOT NULL, line INTEGER NOT NULL, "
+                    + "input TEXT NOT NULL, output TEXT, PRIMARY KEY (session, line))");
+            try (var rows = statement.executeQuery("INSERT INTO sessions DEFAULT VALUES RETURNING session")) {
+                session = rows.getInt(1);
+            }
+            return connection;
+        } catch (SQLException e) {
+            connection.close();
+            throw e;
+        }
+    }
+
+    /// Waits for what was added to be written.
+    @Override
+    public void close() {
+        thread.execute(() -> {
+            var open = database;
+            if (open != null) {
+                try {
+                    open.close();
+                } catch (SQLException e) {
+                    LOG.log(Level.WARNING, () -> "history file was not closed: " + e.getMessage());
+                }
+            }
+        });
+        thread.shutdown();
+        try {
+            if (!thread.awaitTermination(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
+                LOG.log(Level.WARNING, "history was not written to its end in time");
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+package dev.capsule.kernel;
+
+import dev.capsule.channel.PublisherSocket;
+import dev.capsule.channel.Publication;
+import dev.capsule.channel.Reactor;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Wire;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
+
+/// What every client sees: publishes messages under the request that caused them. Safe for several threads.
+final class Iopub {
+    private final Wire wire;
+    private final PublisherSocket socket;
+
+    Iopub(Wire wire, Reactor reactor, InetSocketAddress address) {
+        this.wire = wire;
+        socket = new PublisherSocket(reactor, address, PublisherSocket.Limits.DEFAULT, prefix -> wire
+                .encodeBroadcast("iopub_welcome", Content.empty(),
+                        Content.iopubWelcome(new String(prefix, StandardCharsets.UTF_8))));
+    }
+
+    /// @param parentHeader of the request, raw, or [Content#empty()]
+    void publish(String msgType, byte[] parentHeader, byte[] content) {
+        socket.publish(new Publication.Plain(wire.encodeBroadcast(msgType, parentHeader, content)));
+    }
+
+    /// Publishes text that a slow client may get in larger pieces, or not at all, with a note that says so. Waits while
+    /// a client that does read has much of it waiting.
+    ///
+    /// @param name `stdout` or `stderr`
+    /// @param text UTF-8
+    void stream(byte[] parentHeader, String name, byte[] text) {
+        try {
+            socket.awaitRoom();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException("a worker's thread is never interrupted", e);
+        }
+        socket.publish(new Publication.Text(new CellStream(wire, parentHeader, name), text));
+    }
+
+    /// One stream of one cell; equal for equal cells, so that its texts can be joined.
+    private record CellStream(Wire wire, byte[] parentHeader, String name) implements Publication.TextStream {
+        @Override
+        public byte[] topic() {
+            return frames(new byte[0]).getFirst();
+        }
+
+        @Override
+        public List<byte[]> frames(byte[] utf8) {
+            return wire.encodeBroadcast("stream", parentHeader, Content.stream(name, utf8));
+        }
+
+        @Override
+        public byte[] droppedNote(long lines, long bytes) {
+            return "\n[Capsule: %,d lines (%,d bytes) of %s were dropped here, because this client did not read them in time]\n"
+                    .formatted(lines, bytes, name).getBytes(StandardCharsets.UTF_8);
+        }
+
+        @Override
+        public boolean equals(Object other) {
+            return other instanceof CellStream stream && name.equals(stream.name)
+                    && Arrays.equals(parentHeader, stream.parentHeader);
+        }
+
+        @Override
+        public int hashCode() {
+            return 31 * Arrays.hashCode(parentHeader) + name.hashCode();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+package dev.capsule.kernel;
+
+import dev.capsule.channel.EchoSocket;
+import dev.capsule.channel.Reactor;
+import dev.capsule.channel.RouterSocket;
+import dev.capsule.jupyter.ConnectionInfo;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Content.ExecutionState;
+import dev.capsule.jupyter.Message;
+import dev.capsule.jupyter.Request;
+import dev.capsule.jupyter.Signer;
+import dev.capsule.jupyter.Wire;
+import dev.capsule.jupyter.WireException;
+import dev.capsule.session.Session;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/// The front: five sockets, and one session behind them. Shell has a thread of its own, so that control, stdin,
+/// heartbeat and iopub, which share another, are served whatever a cell's request costs.
+public final class Kernel {
+    private static final Logger LOG = System.getLogger(Kernel.class.getName());
+
+    /// How long the last messages may take to reach the clients.
+    private static final Duration LINGER = Duration.ofSeconds(1);
+
+    private final Signer signer;
+    private final Session session;
+    private final History history;
+    private final Wire wire;
+    private final Reactor shellReactor;
+    private final Reactor controlReactor;
+    private final Iopub iopub;
+    private final Stdin stdin;
+    private final Common common;
+    private final Shell shell;
+    private final RouterSocket shellSocket;
+    private final RouterSocket controlSocket;
+    private final RouterSocket stdinSocket;
+    private final AtomicBoolean ending = new AtomicBoolean();
+    private final CountDownLatch ended = new CountDownLatch(1);
+
+    /// Binds the sockets and begins to answer.
+    ///
+    /// @param version of Capsule
+    /// @param languageVersion to be told until a worker has told its own
+    /// @param clock runs what is due later
+    /// @throws WireException if the signature scheme is unknown
+    /// @throws dev.capsule.channel.ChannelException if a port cannot be had
+    public Kernel(ConnectionInfo connection, Session session, History history, String version, String languageVersion,
+            String username, ScheduledExecutorService clock) {
+        this.session = session;
+        this.history = history;
+        signer = new Signer(connection.signatureScheme(), connection.key());
+        wire = new Wire(signer, username);
+        shellReactor = new Reactor("shell", LINGER);
+        controlReactor = new Reactor("control", LINGER);
+        stdin = new Stdin(wire, signer);
+        iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
+        common = new Common(connection, session, new Common.Identity(version, languageVersion), this::shutdown);
+        shell = new Shell(wire, iopub, session, history, stdin, common, clock);
+        iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
+        new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
+        stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()), stdin::received);
+        controlSocket = new RouterSocket(controlReactor, address(connection, connection.controlPort()),
+                this::controlReceived);
+        shellSocket = new RouterSocket(shellReactor, address(connection, connection.shellPort()),
+                this::shellReceived);
+        LOG.log(Level.INFO, () -> "listening on " + connection.ip() + ", shell " + connection.shellPort());
+    }
+
+    private static InetSocketAddress address(ConnectionInfo connection, int port) {
+        return new InetSocketAddress(connection.ip(), port);
+    }
+
+    private void shellReceived(byte[] identity, List<byte[]> frames) {
+        try {
+            shell.submit(Message.decode(identity, frames, signer), shellSocket, stdinSocket);
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "dropped a message on shell: " + e.getMessage());
+        }
+    }
+
+    private void controlReceived(byte[] identity, List<byte[]> frames) {
+        try {
+            var message = Message.decode(identity, frames, signer);
+            var exchange = new Exchange(message, controlSocket, wire, iopub);
+            try {
+                common.answer(exchange, Request.parse(message));
+            } catch (WireException e) {
+                LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
+                exchange.reply(Content.failure("BadRequest", e.getMessage()));
+                exchange.close();
+            }
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "dropped a message on control: " + e.getMessage());
+        }
+    }
+
+    /// Interrupts the running cell.
+    public void interrupt() {
+        session.interrupt();
+    }
+
+    /// Begins the end: the worker and all it started, then the sockets, when the last messages are sent. Returns at once;
+    /// may be called more than once, on any thread.
+    public void shutdown() {
+        if (ending.compareAndSet(false, true)) {
+            Thread.ofPlatform().name("shutdown").start(() -> {
+                LOG.log(Level.INFO, "shutting down");
+                session.close();
+                shellReactor.close();
+                controlReactor.close();
+                history.close();
+                ended.countDown();
+            });
+        }
+    }
+
+    /// Returns when the kernel has ended.
+    public void awaitEnd() throws InterruptedException {
+        ended.await();
+    }
+}

@@ -1,0 +1,210 @@
+package dev.capsule.kernel;
+
+import dev.capsule.channel.RouterSocket;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Message;
+import dev.capsule.jupyter.Request;
+import dev.capsule.jupyter.Wire;
+import dev.capsule.jupyter.WireException;
+import dev.capsule.session.Answers;
+import dev.capsule.session.Display;
+import dev.capsule.session.InputRequest;
+import dev.capsule.session.Outcome;
+import dev.capsule.session.Session;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/// Answers the requests of the shell channel one at a time, in the order they came. Nobody waits here: whoever finishes
+/// a request, most often the worker's thread, begins the next.
+final class Shell {
+    private static final Logger LOG = System.getLogger(Shell.class.getName());
+
+    /// A client that runs many cells sends them within moments. So a cell that fails at once is not answered before this
+    /// time has passed since its request came, and those that came meanwhile are aborted as if it had taken longer.
+    private static final Duration BURST = Duration.ofMillis(20);
+
+    private final Wire wire;
+    private final Iopub iopub;
+    private final Session session;
+    private final History history;
+    private final Stdin stdin;
+    private final Common common;
+    private final ScheduledExecutorService clock;
+
+    // Guarded by this.
+    private final ArrayDeque<Turn> waiting = new ArrayDeque<>();
+    private boolean busy;
+
+    // Of whoever has the turn.
+    private int executionCount;
+
+    /// A request that waits to be answered.
+    private record Turn(Message message, RouterSocket shell, RouterSocket stdin, long receivedAtNanos,
+            boolean aborted) {
+        boolean executes() {
+            return message.header().msgType().equals("execute_request");
+        }
+    }
+
+    Shell(Wire wire, Iopub iopub, Session session, History history, Stdin stdin, Common common,
+            ScheduledExecutorService clock) {
+        this.wire = wire;
+        this.iopub = iopub;
+        this.session = session;
+        this.history = history;
+        this.stdin = stdin;
+        this.common = common;
+        this.clock = clock;
+    }
+
+    /// Takes a verified message; answers it at once when no other is being answered.
+    void submit(Message message, RouterSocket shell, RouterSocket stdinSocket) {
+        synchronized (this) {
+            waiting.add(new Turn(message, shell, stdinSocket, System.nanoTime(), false));
+            if (busy) {
+                return;
+            }
+            busy = true;
+        }
+        next();
+    }
+
+    /// Gives turns until one is not finished at once: its end gives the next.
+    private void next() {
+        boolean finished = true;
+        while (finished) {
+            Turn turn;
+            synchronized (this) {
+                turn = waiting.poll();
+                busy = turn != null;
+            }
+            if (turn == null) {
+                return;
+            }
+            finished = take(turn);
+        }
+    }
+
+    /// @return whether the request is answered; otherwise [#next] is called when it is
+    private boolean take(Turn turn) {
+        var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
+        if (turn.aborted()) {
+            exchange.reply(Content.aborted(executionCount));
+            exchange.close();
+            return true;
+        }
+        try {
+            var subshell = turn.message().header().subshellId();
+            if (subshell.isPresent()) {
+                throw new WireException("subshell_id \"" + subshell.get() + "\" is not known: this kernel has none");
+            }
+            return answer(turn, exchange, Request.parse(turn.message()));
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
+            exchange.reply(turn.executes()
+                    ? Content.executeError(executionCount, "BadRequest", e.getMessage(), List.of())
+                    : Content.failure("BadRequest", e.getMessage()));
+            exchange.close();
+            return true;
+        }
+    }
+
+    private boolean answer(Turn turn, Exchange exchange, Request request) {
+        switch (request) {
+            case Request.Execute execute -> execute(turn, exchange, execute);
+            case Request.Complete(var code, var cursorPos) -> session.complete(code, cursorPos,
+                    answer -> finish(exchange, complete(answer, cursorPos)));
+            case Request.Inspect(var code, var cursorPos, var detail) -> session.inspect(code, cursorPos, detail,
+                    answer -> finish(exchange, inspect(answer)));
+            case Request.IsComplete(var code) ->
+                session.isComplete(code, answer -> finish(exchange, isComplete(answer)));
+            case Request.History(var output, var query) ->
+                history.find(query, entries -> finish(exchange, Content.history(entries, output)));
+            case Request.KernelInfo _, Request.Connect _, Request.CommInfo _, Request.CommOpen _, Request.CommMsg _,
+                    Request.CommClose _, Request.Interrupt _, Request.Shutdown _, Request.Unknown _ -> {
+                common.answer(exchange, request);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void finish(Exchange exchange, byte[] reply) {
+        exchange.reply(reply);
+        exchange.close();
+        next();
+    }
+
+    private static byte[] complete(Optional<Answers.Completion> answer, int cursorPos) {
+        return answer.map(found -> Content.complete(found.matches(), found.start(), found.end()))
+                .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos));
+    }
+
+    private static byte[] inspect(Optional<Answers.Inspection> answer) {
+        return answer.filter(Answers.Inspection::found).map(Answers.Inspection::display)
+                .map((Display display) -> Content.inspect(true, display.dataJson(), display.metadataJson()))
+                .orElseGet(() -> Content.inspect(false, Content.empty(), Content.empty()));
+    }
+
+    private static byte[] isComplete(Optional<Answers.Completeness> answer) {
+        return answer.map(found -> Content.isComplete(found.status(), found.indent()))
+                .orElseGet(() -> Content.isComplete("unknown", Optional.empty()));
+    }
+
+    private void execute(Turn turn, Exchange exchange, Request.Execute request) {
+        if (request.storeHistory()) {
+            executionCount++;
+            history.add(executionCount, request.code());
+        }
+        Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
+        var run = new CellRun(exchange, request, executionCount, history, ask,
+                (settled, outcome) -> settled(settled, outcome, turn));
+        run.start(listener -> session.execute(new Session.Cell(request.code(), executionCount, request.silent(),
+                request.storeHistory(), request.allowStdin(), request.userExpressions()), listener));
+    }
+
+    private void settled(CellRun run, Outcome outcome, Turn turn) {
+        stdin.forget(turn.message());
+        switch (outcome) {
+            case Outcome.Succeeded(var userExpressions, var payload) -> finish(run.exchange(),
+                    Content.executeOk(run.executionCount(), userExpressions, payload));
+            case Outcome.Failed failed -> {
+                long early = turn.receivedAtNanos() + BURST.toNanos() - System.nanoTime();
+                if (early > 0 && run.request().stopOnError() && !run.request().silent()) {
+                    Future<?> _ = clock.schedule(() -> fail(run, failed), early, TimeUnit.NANOSECONDS);
+                } else {
+                    fail(run, failed);
+                }
+            }
+        }
+    }
+
+    private void fail(CellRun run, Outcome.Failed failed) {
+        if (!run.request().silent()) {
+            if (run.request().stopOnError()) {
+                abortWaiting();
+            }
+            run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
+        }
+        finish(run.exchange(), Content.executeError(run.executionCount(), failed.ename(), failed.evalue(),
+                failed.traceback()));
+    }
+
+    /// Only executions are aborted; everything keeps its turn.
+    private synchronized void abortWaiting() {
+        for (int i = waiting.size(); i > 0; i--) {
+            var turn = waiting.remove();
+            waiting.add(turn.executes()
+                    ? new Turn(turn.message(), turn.shell(), turn.stdin(), turn.receivedAtNanos(), true)
+                    : turn);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+package dev.capsule.kernel;
+
+import dev.capsule.channel.RouterSocket;
+import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Message;
+import dev.capsule.jupyter.Request;
+import dev.capsule.jupyter.Signer;
+import dev.capsule.jupyter.Wire;
+import dev.capsule.jupyter.WireException;
+import dev.capsule.session.InputRequest;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Asks the client that runs a cell for input, and finds the question that an answer belongs to. Safe for several
+/// threads.
+final class Stdin {
+    private static final Logger LOG = System.getLogger(Stdin.class.getName());
+
+    private final Wire wire;
+    private final Signer signer;
+
+    // Guarded by itself: open questions by the id of their input_request, oldest first.
+    private final Map<String, Question> questions = new LinkedHashMap<>();
+
+    private record Question(InputRequest request, Message execution) {}
+
+    Stdin(Wire wire, Signer signer) {
+        this.wire = wire;
+        this.signer = signer;
+    }
+
+    void ask(RouterSocket socket, InputRequest request, Message execution) {
+        synchronized (questions) {
+            var msgId = Exchange.send(socket, wire, execution, "input_request",
+                    Content.inputRequest(request.prompt(), request.password()));
+            msgId.ifPresentOrElse(id -> questions.put(id, new Question(request, execution)),
+                    () -> request.refuse("StdinNotImplementedError",
+                            "input was asked for, but the client that runs this cell is not connected to the stdin channel"));
+        }
+    }
+
+    /// Forgets the questions of an execution that is over.
+    void forget(Message execution) {
+        synchronized (questions) {
+            questions.values().removeIf(question -> question.execution().equals(execution));
+        }
+    }
+
+    /// Takes a message of the stdin channel.
+    void received(byte[] identity, List<byte[]> frames) {
+        try {
+            var reply = Message.decode(identity, frames, signer);
+            String value = Request.inputReply(reply);
+            if (!answer(identity, reply.parentMsgId(), value)) {
+                LOG.log(Level.WARNING, () -> "dropped an input_reply that answers no open input_request");
+            }
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "dropped a message on stdin: " + e.getMessage());
+        }
+    }
+
+    /// @param parentMsgId of the question; clients that send none, as jupyter_client, mean the newest one
+    private boolean answer(byte[] identity, String parentMsgId, String value) {
+        InputRequest answered = null;
+        synchronized (questions) {
+            String msgId = parentMsgId;
+            if (parentMsgId.isEmpty()) {
+                for (var entry : questions.entrySet()) {
+                    if (Arrays.equals(entry.getValue().execution().identities().getFirst(), identity)) {
+                        msgId = entry.getKey();
+                    }
+                }
+            }
+            var question = questions.remove(msgId);
+            if (question == null) {
+                return false;
+            }
+            answered = question.request();
+        }
+        return answered.answer(value);
+    }
+}

@@ -1,0 +1,70 @@
+package dev.capsule.promise;
+
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.Consumer;
+
+/// The open promises of one asker, in memory. A promise leaves the store when it is settled. Safe for several threads.
+public final class Promises<T> {
+    private final String prefix;
+    private final ScheduledExecutorService clock;
+    private final AtomicLong count = new AtomicLong();
+    private final Map<String, Open<T>> open = new ConcurrentHashMap<>();
+
+    private record Open<T>(Promise<T> promise, Optional<Future<?>> deadline) {}
+
+    /// @param prefix begins every id
+    /// @param clock runs the deadlines
+    public Promises(String prefix, ScheduledExecutorService clock) {
+        this.prefix = prefix;
+        this.clock = clock;
+    }
+
+    /// @param timeout after which the promise is settled as timed out; empty for none
+    /// @param whenSettled called once, on the thread that settles
+    public Promise<T> create(Optional<Duration> timeout, Consumer<Settlement<T>> whenSettled) {
+        return create(prefix + count.incrementAndGet(), timeout, whenSettled);
+    }
+
+    /// A promise whose id the other side chose.
+    ///
+    /// @throws IllegalStateException if the id is in use
+    public Promise<T> create(String id, Optional<Duration> timeout, Consumer<Settlement<T>> whenSettled) {
+        var timeoutAt = timeout.map(after -> OptionalLong.of(System.currentTimeMillis() + after.toMillis()))
+                .orElse(OptionalLong.empty());
+        var promise = new Promise<T>(id, timeoutAt, whenSettled);
+        Optional<Future<?>> deadline = timeout.map(after -> clock.schedule(
+                () -> settle(id, new Settlement.TimedOut<>()), after.toMillis(), TimeUnit.MILLISECONDS));
+        if (open.putIfAbsent(id, new Open<>(promise, deadline)) != null) {
+            deadline.ifPresent(future -> future.cancel(false));
+            throw new IllegalStateException("promise id " + id + " is in use");
+        }
+        return promise;
+    }
+
+    /// @return false when no promise of this id is open
+    public boolean settle(String id, Settlement<T> settlement) {
+        var settled = open.remove(id);
+        if (settled == null) {
+            return false;
+        }
+        settled.deadline().ifPresent(future -> future.cancel(false));
+        return settled.promise().settle(settlement);
+    }
+
+    /// Settles all that are open.
+    public void settleAll(Settlement<T> settlement) {
+        open.keySet().forEach(id -> settle(id, settlement));
+    }
+
+    public int size() {
+        return open.size();
+    }
+}

@@ -1,0 +1,21 @@
+package dev.capsule.session;
+
+import java.util.List;
+import java.util.Optional;
+
+/// What a session answers to questions about code.
+public interface Answers {
+    /// @param start of the text that a match replaces, in Unicode code points; so is `end`
+    record Completion(List<String> matches, int start, int end) {
+        public Completion {
+            matches = List.copyOf(matches);
+        }
+    }
+
+    /// @param found whether there is anything to show
+    record Inspection(boolean found, Display display) {}
+
+    /// @param status `complete`, `incomplete`, `invalid` or `unknown`
+    /// @param indent of the next line, only with `incomplete`
+    record Completeness(String status, Optional<String> indent) {}
+}

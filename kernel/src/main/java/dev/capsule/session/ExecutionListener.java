@@ -1,0 +1,23 @@
+package dev.capsule.session;
+
+/// Hears what an execution says. Calls come one at a time and in order; after [#settled] only [#stream], [#display],
+/// [#updateDisplay] and [#clearOutput] may follow, from a thread or task that outlived the cell.
+public interface ExecutionListener {
+    /// @param name `stdout` or `stderr`
+    /// @param text UTF-8
+    void stream(String name, byte[] text);
+
+    void result(Display display);
+
+    void display(Display display);
+
+    void updateDisplay(Display display);
+
+    /// @param waits whether to clear only when the next output comes
+    void clearOutput(boolean waits);
+
+    /// The code waits for a line of input.
+    void input(InputRequest request);
+
+    void settled(Outcome outcome);
+}

@@ -1,0 +1,408 @@
+package dev.capsule.session;
+
+import dev.capsule.frame.Frame;
+import dev.capsule.frame.FrameException;
+import dev.capsule.promise.Failure;
+import dev.capsule.promise.Promises;
+import dev.capsule.promise.Settlement;
+import dev.capsule.sandbox.Launch;
+import dev.capsule.worker.End;
+import dev.capsule.worker.WorkerProcess;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/// One language session. It outlives its worker: when one ends, a fresh one takes its place. It runs one execution at a
+/// time and never blocks its caller; what comes of an execution is told on the worker's thread. Safe for several
+/// threads.
+public final class Session {
+    private static final Logger LOG = System.getLogger(Session.class.getName());
+
+    /// How long an interrupted execution may go on before the worker is signalled from outside.
+    static final Duration SIGNAL_AFTER = Duration.ofSeconds(2);
+
+    /// How long an interrupted execution may go on before the worker is killed.
+    static final Duration KILL_AFTER = Duration.ofSeconds(5);
+
+    private static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
+    private static final Duration STOP_GRACE = Duration.ofSeconds(1);
+
+    /// Executions whose late output still finds its cell.
+    private static final int REMEMBERED_EXECUTIONS = 1_000;
+
+    private static final int MAX_FRAMES = 1_000_000;
+
+    private final Launch launch;
+    private final ScheduledExecutorService clock;
+    private final Promises<Frame.Resolve> promises;
+    private final Promises<String> inputs;
+
+    // All below guarded by this.
+    private Optional<WorkerProcess> worker = Optional.empty();
+    private int workerCount;
+    private boolean greeted;
+    private final List<Frame.ToWorker> unsent = new ArrayList<>();
+    private Optional<Execution> running = Optional.empty();
+    private Optional<Execution> last = Optional.empty();
+    private final Map<String, Execution> executions = new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, Execution> eldest) {
+            return size() > REMEMBERED_EXECUTIONS;
+        }
+    };
+    private Optional<String> languageVersion = Optional.empty();
+    private boolean closed;
+
+    /// One cell's run.
+    private static final class Execution {
+        private final String id;
+        private final ExecutionListener listener;
+
+        // Guarded by the session.
+        private boolean interrupted;
+        private boolean killed;
+
+        // Of the worker's thread.
+        private int frames;
+
+        Execution(String id, ExecutionListener listener) {
+            this.id = id;
+            this.listener = listener;
+        }
+    }
+
+    /// @param clock runs deadlines and the steps of an interrupt
+    public Session(Launch launch, ScheduledExecutorService clock) {
+        this.launch = launch;
+        this.clock = clock;
+        promises = new Promises<>("k", clock);
+        inputs = new Promises<>("", clock);
+    }
+
+    /// Starts the first worker, so that it is ready when the first cell comes.
+    public synchronized void start() {
+        startWorker();
+    }
+
+    private void startWorker() {
+        greeted = false;
+        unsent.clear();
+        var attendant = new Attendant();
+        try {
+            worker = Optional.of(WorkerProcess.start(++workerCount, launch, attendant));
+        } catch (IOException e) {
+            clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
+        }
+    }
+
+    /// Runs a cell. Only when the one before is settled may the next be given.
+    public void execute(Cell cell, ExecutionListener listener) {
+        synchronized (this) {
+            if (running.isPresent()) {
+                throw new IllegalStateException("execution " + running.get().id + " is not settled");
+            }
+            var promise = promises.create(Optional.empty(), this::executionSettled);
+            var execution = new Execution(promise.id(), listener);
+            running = Optional.of(execution);
+            last = running;
+            executions.put(execution.id, execution);
+            send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
+                    cell.allowStdin(), cell.userExpressions(), cell.code()));
+        }
+    }
+
+    /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
+    public record Cell(String code, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
+            Map<String, String> userExpressions) {
+        public Cell {
+            userExpressions = Map.copyOf(userExpressions);
+        }
+    }
+
+    /// @param cursor in Unicode code points
+    /// @param answer is given nothing when the worker cannot tell, or not in time; so in the other questions
+    public void complete(String code, int cursor, Consumer<Optional<Answers.Completion>> answer) {
+        ask(id -> new Frame.Complete(id, cursor, code), answer, resolve -> new Answers.Completion(
+                resolve.fields().strings("matches"), resolve.fields().integer("start"),
+                resolve.fields().integer("end")));
+    }
+
+    /// @param cursor in Unicode code points
+    /// @param detail 0, or 1 for the source too
+    public void inspect(String code, int cursor, int detail, Consumer<Optional<Answers.Inspection>> answer) {
+        ask(id -> new Frame.Inspect(id, cursor, detail, code), answer,
+                resolve -> new Answers.Inspection(resolve.fields().bool("found"),
+                        Display.of(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
+    }
+
+    public void isComplete(String code, Consumer<Optional<Answers.Completeness>> answer) {
+        ask(id -> new Frame.IsComplete(id, code), answer, resolve -> new Answers.Completeness(
+                resolve.fields().string("status"), resolve.fields().optionalString("indent")));
+    }
+
+    private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
+            Function<Frame.Resolve, T> reader) {
+        var promise = promises.create(Optional.of(QUESTION_DEADLINE), settlement -> {
+            Optional<T> value = Optional.empty();
+            try {
+                if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
+                    value = Optional.of(reader.apply(resolve));
+                }
+            } finally {
+                answer.accept(value);
+            }
+        });
+        synchronized (this) {
+            send(question.apply(promise.id()));
+        }
+    }
+
+    /// To the worker, as soon as it listens; a worker that is not there is started.
+    private void send(Frame.ToWorker frame) {
+        if (worker.isEmpty() && !closed) {
+            startWorker();
+        }
+        if (greeted) {
+            worker.ifPresent(live -> live.send(frame));
+        } else {
+            unsent.add(frame);
+        }
+    }
+
+    /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
+    /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
+    public void interrupt() {
+        synchronized (this) {
+            if (running.isEmpty() || running.get().interrupted) {
+                running.ifPresent(execution -> worker.ifPresent(live -> live.send(new Frame.Cancel(execution.id))));
+                return;
+            }
+            var execution = running.get();
+            execution.interrupted = true;
+            if (greeted) {
+                worker.ifPresent(live -> live.send(new Frame.Cancel(execution.id)));
+            }
+            Future<?> _ = clock.schedule(() -> whileRunning(execution, WorkerProcess::interruptFromOutside),
+                    SIGNAL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+            Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
+                LOG.log(Level.INFO, () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
+                execution.killed = true;
+                live.kill();
+            }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+        }
+        // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
+        inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    }
+
+    private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
+        if (running.filter(execution::equals).isPresent()) {
+            worker.ifPresent(step);
+        }
+    }
+
+    /// The version of the language, once a worker has told it.
+    public synchronized Optional<String> languageVersion() {
+        return languageVersion;
+    }
+
+    /// Ends the worker and everything it started; returns when they are gone.
+    public void close() {
+        Optional<WorkerProcess> live;
+        boolean busy;
+        synchronized (this) {
+            closed = true;
+            live = worker;
+            busy = running.isPresent();
+        }
+        live.ifPresent(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
+    }
+
+    private void executionSettled(Settlement<Frame.Resolve> settlement) {
+        Execution execution;
+        synchronized (this) {
+            execution = running.orElseThrow();
+            running = Optional.empty();
+        }
+        execution.listener.settled(outcome(settlement));
+    }
+
+    private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
+        return switch (settlement) {
+            case Settlement.Resolved<Frame.Resolve>(var resolve) ->
+                new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
+            case Settlement.Rejected<Frame.Resolve>(var failure) ->
+                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
+            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
+            case Settlement.TimedOut<Frame.Resolve>() -> Outcome.Failed.because("TimeoutError", "the cell took too long");
+        };
+    }
+
+    /// Listens to one worker, on that worker's thread.
+    private final class Attendant implements WorkerProcess.Listener {
+        @Override
+        public void frame(Frame.FromWorker frame) {
+            switch (frame) {
+                case Frame.Hello hello -> greet(hello);
+                case Frame.Ready _ -> LOG.log(Level.DEBUG, "worker is ready");
+                case Frame.Result(var id, var bundle) ->
+                    active(id).listener.result(Display.of(bundle, Optional.empty()));
+                case Frame.Display(var id, var bundle, var displayId, var ack) -> {
+                    emitter(id).listener.display(Display.of(bundle, displayId));
+                    acknowledge(id, ack);
+                }
+                case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
+                    emitter(id).listener.updateDisplay(Display.of(bundle, Optional.of(displayId)));
+                    acknowledge(id, ack);
+                }
+                case Frame.ClearOutput(var id, var waits, var ack) -> {
+                    emitter(id).listener.clearOutput(waits);
+                    acknowledge(id, ack);
+                }
+                case Frame.LateStream(var id, var stream, var text) ->
+                    emitter(id).listener.stream(stream.wireName(), text);
+                case Frame.Input input -> ask(input);
+                case Frame.Resolve resolve -> resolved(resolve);
+                case Frame.Reject(var id, var ename, var evalue, var traceback) ->
+                    settle(id, new Settlement.Rejected<>(new Failure(ename, evalue, traceback)));
+            }
+        }
+
+        private void greet(Frame.Hello hello) {
+            synchronized (Session.this) {
+                if (greeted) {
+                    throw new FrameException("second hello");
+                }
+                greeted = true;
+                languageVersion = Optional.of(hello.languageVersion());
+                unsent.forEach(worker.orElseThrow()::send);
+                unsent.clear();
+            }
+        }
+
+        /// The execution that is running, which must have this id.
+        private Execution active(String id) {
+            synchronized (Session.this) {
+                return running.filter(execution -> execution.id.equals(id)).map(this::counted).orElseThrow(
+                        () -> new FrameException("frame for the execution " + id + ", which is not running"));
+            }
+        }
+
+        /// The execution with this id; late output of one that is long forgotten goes to the last.
+        private Execution emitter(String id) {
+            synchronized (Session.this) {
+                var known = executions.get(id);
+                return counted(known != null ? known : last.orElseThrow(
+                        () -> new FrameException("frame for the execution " + id + " before any was run")));
+            }
+        }
+
+        private Execution counted(Execution execution) {
+            if (++execution.frames > MAX_FRAMES) {
+                throw new FrameException("one cell has sent more than %d frames".formatted(MAX_FRAMES));
+            }
+            return execution;
+        }
+
+        private void acknowledge(String id, boolean wanted) {
+            if (wanted) {
+                synchronized (Session.this) {
+                    worker.orElseThrow().send(new Frame.Delivered(id));
+                }
+            }
+        }
+
+        private void ask(Frame.Input input) {
+            var execution = active(input.execution());
+            try {
+                inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));
+            } catch (IllegalStateException e) {
+                throw new FrameException("input id " + input.id() + " is in use", e);
+            }
+            execution.listener.input(new InputRequest(input.id(), input.prompt(), input.password(), inputs));
+        }
+
+        private void answer(String id, Settlement<String> settlement) {
+            var frame = switch (settlement) {
+                case Settlement.Resolved<String>(var value) -> new Frame.Answer(id, value);
+                case Settlement.Rejected<String>(var failure) ->
+                    new Frame.Refuse(id, failure.ename(), failure.evalue());
+                case Settlement.Canceled<String>(var reason) -> new Frame.Refuse(id, "KeyboardInterrupt", reason);
+                case Settlement.TimedOut<String>() -> new Frame.Refuse(id, "TimeoutError", "nobody answered in time");
+            };
+            synchronized (Session.this) {
+                worker.ifPresent(live -> live.send(frame));
+            }
+        }
+
+        private void resolved(Frame.Resolve resolve) {
+            if (isRunning(resolve.id())) {
+                resolve.checkExecution();
+            }
+            settle(resolve.id(), new Settlement.Resolved<>(resolve));
+        }
+
+        private boolean isRunning(String id) {
+            synchronized (Session.this) {
+                return running.filter(execution -> execution.id.equals(id)).isPresent();
+            }
+        }
+
+        private void settle(String id, Settlement<Frame.Resolve> settlement) {
+            // A question that timed out here may still be answered there.
+            if (!promises.settle(id, settlement)) {
+                LOG.log(Level.DEBUG, () -> "answer to " + id + " came too late or was never asked for");
+            }
+        }
+
+        @Override
+        public void output(Frame.Stream stream, byte[] text) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = last;
+            }
+            owner.ifPresent(execution -> execution.listener.stream(stream.wireName(), text));
+        }
+
+        @Override
+        public void ended(End end) {
+            String cause;
+            synchronized (Session.this) {
+                worker = Optional.empty();
+                greeted = false;
+                unsent.clear();
+                cause = describe(end);
+                // A worker that could not start would hardly fare better at once; the next cell tries again.
+                if (!closed && !(end instanceof End.NotStarted)) {
+                    startWorker();
+                }
+            }
+            LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+            inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
+            promises.settleAll(new Settlement.Canceled<>(cause));
+        }
+
+        private String describe(End end) {
+            if (end instanceof End.NotStarted) {
+                return "the worker " + end.cause();
+            }
+            String lost = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
+            return running.filter(execution -> execution.killed).isPresent()
+                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed.%s"
+                            .formatted(KILL_AFTER.toSeconds(), lost)
+                    : "the worker %s while it ran this cell.%s".formatted(end.cause(), lost);
+        }
+    }
+}

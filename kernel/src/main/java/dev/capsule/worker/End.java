@@ -1,0 +1,52 @@
+package dev.capsule.worker;
+
+import java.util.Map;
+
+/// Why a worker process is no more.
+public sealed interface End {
+    /// What a person should read, as the end of a sentence that begins with "the worker …".
+    String cause();
+
+    /// The process ended by itself.
+    record Exited(int code) implements End {
+        @Override
+        public String cause() {
+            return "exited with code " + code;
+        }
+    }
+
+    record Signaled(int signal) implements End {
+        private static final Map<Integer, String> NAMES = Map.ofEntries(Map.entry(1, "SIGHUP"),
+                Map.entry(2, "SIGINT"), Map.entry(3, "SIGQUIT"), Map.entry(4, "SIGILL"), Map.entry(5, "SIGTRAP"),
+                Map.entry(6, "SIGABRT"), Map.entry(7, "SIGBUS"), Map.entry(8, "SIGFPE"), Map.entry(9, "SIGKILL"),
+                Map.entry(11, "SIGSEGV"), Map.entry(13, "SIGPIPE"), Map.entry(14, "SIGALRM"),
+                Map.entry(15, "SIGTERM"), Map.entry(24, "SIGXCPU"), Map.entry(25, "SIGXFSZ"),
+                Map.entry(31, "SIGSYS"));
+
+        @Override
+        public String cause() {
+            return "was killed by " + NAMES.getOrDefault(signal, "signal " + signal);
+        }
+    }
+
+    /// The process sent what is not in the protocol, and was ended for it.
+    record Violation(String message) implements End {
+        @Override
+        public String cause() {
+            return "broke the frame protocol and was ended: " + message;
+        }
+    }
+
+    /// The process could not be started, or ended before it was ready.
+    record NotStarted(String message) implements End {
+        @Override
+        public String cause() {
+            return "could not be started: " + message;
+        }
+    }
+
+    /// @param exitValue as [Process#exitValue] gives it
+    static End of(int exitValue) {
+        return exitValue > 128 && exitValue <= 128 + 64 ? new Signaled(exitValue - 128) : new Exited(exitValue);
+    }
+}

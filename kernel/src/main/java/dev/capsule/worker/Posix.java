@@ -1,0 +1,286 @@
+package dev.capsule.worker;
+
+import java.io.IOException;
+import java.lang.foreign.AddressLayout;
+import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
+import java.lang.foreign.MemoryLayout;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.StructLayout;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.VarHandle;
+
+/// The POSIX calls that Java lacks: pipes that can be handed to a child and waited on together, and signals.
+/// Descriptors are plain `int`s; whoever opened one closes it. Linux.
+final class Posix {
+    static final int SIGINT = 2;
+    static final int SIGKILL = 9;
+    static final int SIGCONT = 18;
+
+    /// The largest pipe that an unprivileged process may ask for by default (`/proc/sys/fs/pipe-max-size`).
+    static final int MAX_PIPE_BYTES = 1 << 20;
+
+    static final short POLLIN = 1;
+    static final short POLLOUT = 4;
+
+    private static final int ESRCH = 3;
+    private static final int EINTR = 4;
+    private static final int EAGAIN = 11;
+    private static final int EPIPE = 32;
+    private static final int O_NONBLOCK = 0x800;
+    private static final int O_CLOEXEC = 0x80000;
+    private static final int F_SETFL = 4;
+    private static final int F_SETPIPE_SZ = 1031;
+    private static final int PR_SET_CHILD_SUBREAPER = 36;
+
+    /// The same number on every architecture.
+    private static final long SYS_PIDFD_OPEN = 434;
+
+    private static final MemorySegment SIG_IGN = MemorySegment.ofAddress(1);
+
+    private static final Linker LINKER = Linker.nativeLinker();
+    private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
+    private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
+    private static final VarHandle ERRNO_VALUE = CALL_STATE
+            .varHandle(MemoryLayout.PathElement.groupElement("errno"));
+
+    private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
+    private static final ValueLayout.OfLong SIZE = ValueLayout.JAVA_LONG;
+    private static final AddressLayout POINTER = ValueLayout.ADDRESS;
+
+    private static final MethodHandle PIPE2 = call("pipe2", FunctionDescriptor.of(INT, POINTER, INT));
+    private static final MethodHandle READ = call("read", FunctionDescriptor.of(SIZE, INT, POINTER, SIZE));
+    private static final MethodHandle WRITE = call("write", FunctionDescriptor.of(SIZE, INT, POINTER, SIZE));
+    private static final MethodHandle POLL = call("poll", FunctionDescriptor.of(INT, POINTER, SIZE, INT));
+    private static final MethodHandle CLOSE = call("close", FunctionDescriptor.of(INT, INT));
+    private static final MethodHandle KILL = call("kill", FunctionDescriptor.of(INT, INT, INT));
+    private static final MethodHandle WAITPID = call("waitpid", FunctionDescriptor.of(INT, INT, POINTER, INT));
+    private static final MethodHandle SYSCALL = call("syscall", FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE),
+            Linker.Option.firstVariadicArg(1));
+    private static final MethodHandle SIGNAL = call("signal", FunctionDescriptor.of(POINTER, INT, POINTER));
+    private static final MethodHandle FCNTL = call("fcntl", FunctionDescriptor.of(INT, INT, INT, INT),
+            Linker.Option.firstVariadicArg(2));
+    private static final MethodHandle PRCTL = call("prctl", FunctionDescriptor.of(INT, INT, SIZE, SIZE, SIZE, SIZE),
+            Linker.Option.firstVariadicArg(1));
+
+    /// Two ends of a pipe, both closed on exec.
+    record Pipe(int readEnd, int writeEnd) {}
+
+    /// The other side has closed its end of a pipe, or ended.
+    static final class ClosedPipeException extends IOException {
+        private static final long serialVersionUID = 1L;
+
+        ClosedPipeException(String message) {
+            super(message);
+        }
+    }
+
+    private Posix() {}
+
+    // The C library is trusted with what we give it.
+    @SuppressWarnings("restricted")
+    private static MethodHandle call(String name, FunctionDescriptor type, Linker.Option... options) {
+        var all = new Linker.Option[options.length + 1];
+        all[0] = ERRNO;
+        System.arraycopy(options, 0, all, 1, options.length);
+        return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), type, all);
+    }
+
+    /// Opens a pipe that holds as much as the system lets it.
+    static Pipe pipe() throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            var ends = arena.allocate(INT, 2);
+            if ((int) PIPE2.invokeExact(errno, ends, O_CLOEXEC) != 0) {
+                throw failure("pipe2", errno);
+            }
+            var pipe = new Pipe(ends.getAtIndex(INT, 0), ends.getAtIndex(INT, 1));
+            // Refused when the user has many large pipes already; the pipe then keeps its 64 KiB and is only slower.
+            int _ = (int) FCNTL.invokeExact(errno, pipe.writeEnd(), F_SETPIPE_SZ, MAX_PIPE_BYTES);
+            return pipe;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Makes writes to a full pipe fail instead of waiting.
+    static void setNonBlocking(int descriptor) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            if ((int) FCNTL.invokeExact(errno, descriptor, F_SETFL, O_NONBLOCK) < 0) {
+                throw failure("fcntl", errno);
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Descriptors that one thread waits on together.
+    static final class PollSet {
+        private static final int STRUCT_BYTES = 8;
+        private static final int EVENTS_OFFSET = 4;
+        private static final int REVENTS_OFFSET = 6;
+
+        private final MemorySegment errno = Arena.ofAuto().allocate(CALL_STATE);
+        private final MemorySegment descriptors;
+        private final int count;
+
+        PollSet(int count) {
+            this.count = count;
+            descriptors = Arena.ofAuto().allocate((long) STRUCT_BYTES * count, Integer.BYTES);
+        }
+
+        /// @param descriptor negative to leave this place out
+        void set(int index, int descriptor, short events) {
+            descriptors.set(INT, (long) index * STRUCT_BYTES, descriptor);
+            descriptors.set(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + EVENTS_OFFSET, events);
+        }
+
+        /// @param timeoutMillis negative to wait for as long as it takes
+        /// @return whether any descriptor is ready
+        boolean await(int timeoutMillis) throws IOException {
+            try {
+                while (true) {
+                    int ready = (int) POLL.invokeExact(errno, descriptors, (long) count, timeoutMillis);
+                    if (ready >= 0) {
+                        return ready > 0;
+                    }
+                    if ((int) ERRNO_VALUE.get(errno, 0L) != EINTR) {
+                        throw failure("poll", errno);
+                    }
+                }
+            } catch (Throwable e) {
+                throw rethrow(e);
+            }
+        }
+
+        /// Whether the descriptor can be read (or written, if that was asked) or its other side is gone.
+        boolean ready(int index) {
+            return descriptors.get(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + REVENTS_OFFSET) != 0;
+        }
+    }
+
+    /// Reads what is there, waiting for the first byte.
+    ///
+    /// @return the number of bytes; 0 when every writer has closed its end
+    static int read(int descriptor, MemorySegment target) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            while (true) {
+                long count = (long) READ.invokeExact(errno, descriptor, target, target.byteSize());
+                if (count >= 0) {
+                    return (int) count;
+                }
+                if ((int) ERRNO_VALUE.get(errno, 0L) != EINTR) {
+                    throw failure("read", errno);
+                }
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Writes some of `source`, waiting until at least a byte is taken unless the descriptor does not block.
+    ///
+    /// @return the number of bytes taken; 0 when the pipe is full and the descriptor does not block
+    /// @throws ClosedPipeException if no reader is left
+    static long write(int descriptor, MemorySegment source) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            while (true) {
+                long count = (long) WRITE.invokeExact(errno, descriptor, source, source.byteSize());
+                if (count >= 0) {
+                    return count;
+                }
+                switch ((int) ERRNO_VALUE.get(errno, 0L)) {
+                    case EINTR -> {}
+                    case EAGAIN -> {
+                        return 0;
+                    }
+                    case EPIPE -> throw new ClosedPipeException("the reader has closed its end");
+                    default -> throw failure("write", errno);
+                }
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    static void close(int descriptor) {
+        try (var arena = Arena.ofConfined()) {
+            // Whatever it answers, the descriptor is gone.
+            int _ = (int) CLOSE.invokeExact(arena.allocate(CALL_STATE), descriptor);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /// @param pid a process, or the negative of a process group
+    /// @return false when there is none, or it is not ours
+    static boolean kill(long pid, int signal) {
+        try (var arena = Arena.ofConfined()) {
+            return (int) KILL.invokeExact(arena.allocate(CALL_STATE), Math.toIntExact(pid), signal) == 0;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /// @return a descriptor that becomes readable when the process ends (`pidfd_open`); negative when there is none
+    /// @throws IOException if this system cannot tell
+    static int openProcess(long pid) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            int descriptor = (int) (long) SYSCALL.invokeExact(errno, SYS_PIDFD_OPEN, pid, 0L);
+            if (descriptor < 0 && (int) ERRNO_VALUE.get(errno, 0L) != ESRCH) {
+                throw failure("pidfd_open", errno);
+            }
+            return descriptor;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Makes this process deaf to SIGINT: a Ctrl-C in a terminal goes to the whole process group, and what it is to
+    /// interrupt is a cell. Processes that are started later are deaf to it too, until they say otherwise.
+    static void ignoreInterrupts() {
+        try (var arena = Arena.ofConfined()) {
+            var _ = (MemorySegment) SIGNAL.invokeExact(arena.allocate(CALL_STATE), SIGINT, SIG_IGN);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /// Makes orphans of this process' descendants its children, so that they can be found and ended.
+    static void adoptOrphans() {
+        try (var arena = Arena.ofConfined()) {
+            // Fails on kernels before 3.4 only; orphans then go to init.
+            int _ = (int) PRCTL.invokeExact(arena.allocate(CALL_STATE), PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /// Takes the exit status of a child that Java did not start, so that it does not stay as a zombie.
+    static void reap(long pid) {
+        try (var arena = Arena.ofConfined()) {
+            int _ = (int) WAITPID.invokeExact(arena.allocate(CALL_STATE), Math.toIntExact(pid), MemorySegment.NULL, 0);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static IOException failure(String call, MemorySegment errno) {
+        return new IOException(call + " failed with errno " + (int) ERRNO_VALUE.get(errno, 0L));
+    }
+
+    private static IOException rethrow(Throwable e) {
+        return switch (e) {
+            case IOException io -> io;
+            case RuntimeException runtime -> throw runtime;
+            case Error error -> throw error;
+            default -> new IOException(e);
+        };
+    }
+}

@@ -1,0 +1,133 @@
+package dev.capsule.worker;
+
+import dev.capsule.frame.Frame;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.Map;
+import java.util.function.BiConsumer;
+
+/// Collects what a worker writes to descriptors 1 and 2 and hands it on in pieces of whole UTF-8 characters. Used by one
+/// thread.
+final class RawOutput {
+    /// A pipe is read in one go.
+    private static final int READ_BYTES = Posix.MAX_PIPE_BYTES;
+
+    private final int stdout;
+    private final int stderr;
+    private final Map<Frame.Stream, byte[]> tails = new EnumMap<>(Frame.Stream.class);
+    private final BiConsumer<Frame.Stream, byte[]> sink;
+    private final MemorySegment target = Arena.ofAuto().allocate(READ_BYTES);
+    private final Posix.PollSet poll = new Posix.PollSet(2);
+
+    // Bytes of one stream that were read and not handed on.
+    private Frame.Stream stream = Frame.Stream.STDOUT;
+    private byte[] pending = new byte[8 << 10];
+    private int length;
+
+    /// @param sink gets text of at least one byte
+    RawOutput(int stdout, int stderr, BiConsumer<Frame.Stream, byte[]> sink) {
+        this.stdout = stdout;
+        this.stderr = stderr;
+        this.sink = sink;
+        poll.set(0, stdout, Posix.POLLIN);
+        poll.set(1, stderr, Posix.POLLIN);
+    }
+
+    int pendingBytes() {
+        return length;
+    }
+
+    /// Reads what is there of one stream; there must be something, or no writer left.
+    ///
+    /// @return the number of bytes; 0 when no writer is left
+    int read(Frame.Stream from) throws IOException {
+        int count = Posix.read(from == Frame.Stream.STDOUT ? stdout : stderr, target);
+        if (count > 0) {
+            append(from, count);
+        }
+        return count;
+    }
+
+    /// Reads both streams until they are empty.
+    ///
+    /// @return the number of bytes
+    int drain() throws IOException {
+        int bytes = 0;
+        while (poll.await(0)) {
+            int before = bytes;
+            if (poll.ready(0)) {
+                bytes += read(Frame.Stream.STDOUT);
+            }
+            if (poll.ready(1)) {
+                bytes += read(Frame.Stream.STDERR);
+            }
+            if (bytes == before) {
+                // Only ends of file are left.
+                break;
+            }
+        }
+        return bytes;
+    }
+
+    private void append(Frame.Stream from, int count) {
+        if (from != stream) {
+            flush();
+            stream = from;
+        }
+        byte[] tail = tails.remove(from);
+        int tailLength = tail == null ? 0 : tail.length;
+        if (length + tailLength + count > pending.length) {
+            pending = Arrays.copyOf(pending, Math.max(length + tailLength + count, 2 * pending.length));
+        }
+        if (tail != null) {
+            System.arraycopy(tail, 0, pending, length, tailLength);
+        }
+        MemorySegment.copy(target, ValueLayout.JAVA_BYTE, 0, pending, length + tailLength, count);
+        length += tailLength + count;
+    }
+
+    /// Hands on what was read, but for the first bytes of a character that is not complete.
+    void flush() {
+        if (length == 0) {
+            return;
+        }
+        int whole = length - incompleteTail();
+        if (whole < length) {
+            tails.put(stream, Arrays.copyOfRange(pending, whole, length));
+        }
+        length = 0;
+        if (whole > 0) {
+            sink.accept(stream, Arrays.copyOf(pending, whole));
+        }
+    }
+
+    /// Hands on everything, even incomplete characters: nothing that could complete them belongs to the same cell.
+    void flushAll() {
+        flush();
+        for (var from : Frame.Stream.values()) {
+            byte[] tail = tails.remove(from);
+            if (tail != null) {
+                sink.accept(from, tail);
+            }
+        }
+    }
+
+    /// The length of a character that has begun in the last three bytes and not ended.
+    private int incompleteTail() {
+        for (int back = 1; back <= Math.min(3, length); back++) {
+            int b = pending[length - back] & 0xff;
+            if (b >= 0xc0) {
+                int needed = b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : 2;
+                return needed > back ? back : 0;
+            }
+            if (b < 0x80) {
+                return 0;
+            }
+        }
+        return 0;
+    }
+}

@@ -1,0 +1,498 @@
+package dev.capsule.worker;
+
+import dev.capsule.frame.Encoding;
+import dev.capsule.frame.Frame;
+import dev.capsule.frame.FrameCodec;
+import dev.capsule.frame.FrameDecoder;
+import dev.capsule.frame.FrameException;
+import dev.capsule.sandbox.Launch;
+import java.io.File;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
+
+/// One worker process and the pipes to it (`worker/PROTOCOL.md`, section 1). A thread of its own, `worker-N`, reads
+/// everything that the process writes and calls the [Listener]; the other methods may be called from any thread and
+/// never wait for the process.
+public final class WorkerProcess {
+    private static final Logger LOG = System.getLogger(WorkerProcess.class.getName());
+
+    /// Output that comes in quick succession is handed on this often.
+    private static final long BATCH_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
+
+    /// After a piece of output this large the writer is fast, and waiting would stop it at a full pipe.
+    private static final int BURST_BYTES = 128 << 10;
+    private static final long BURST_BATCH_NANOS = TimeUnit.MILLISECONDS.toNanos(1);
+
+    /// Output is handed on in pieces of about this size at the most.
+    private static final int PIECE_BYTES = 512 << 10;
+
+    /// A worker that wrote more than this between two ticks is told to buffer in blocks.
+    private static final int BLOCK_BUFFERING_BYTES = 4_096;
+    private static final long SHORTEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
+    private static final long LONGEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
+    /// For this long after a cell the thread looks for the next one by itself; later it has to be woken.
+    private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(1);
+
+    // What the thread waits for: places in its poll set.
+    private static final int FRAMES_SLOT = 0;
+    private static final int STDOUT_SLOT = 1;
+    private static final int STDERR_SLOT = 2;
+    private static final int WAKE_SLOT = 3;
+    private static final int REQUESTS_SLOT = 4;
+    private static final int CONTROL_SLOT = 5;
+    private static final int SLOTS = 6;
+
+    private static final File NOTHING = new File("/dev/null");
+    private static final int MAX_BOOT_OUTPUT_BYTES = 8 << 10;
+
+    /// `setpriv --pdeathsig` acts when the thread that started the process ends: this one never does.
+    private static final ExecutorService LAUNCHER = Executors
+            .newSingleThreadExecutor(Thread.ofPlatform().name("launcher").daemon().factory());
+
+    private static final Set<Long> LIVE = ConcurrentHashMap.newKeySet();
+
+    /// Hears what the process says; every call comes on its thread.
+    public interface Listener {
+        /// @throws FrameException if the frame makes no sense: the worker is ended
+        void frame(Frame.FromWorker frame);
+
+        /// @param text UTF-8 that belongs to the running execution, or to the last one
+        void output(Frame.Stream stream, byte[] text);
+
+        /// The last call: the process and its children are gone, and all that they said has been delivered.
+        void ended(End end);
+    }
+
+    private final Launch launch;
+    private final Listener listener;
+    private final CompletableFuture<End> ended = new CompletableFuture<>();
+    private final Posix.Pipe wakePipe;
+    private final PipeWriter wake;
+    private final PipeWriter requests;
+    private final PipeWriter control;
+    private final Set<Integer> descriptors = new HashSet<>();
+    private final Posix.Pipe stdout;
+    private final Posix.Pipe stderr;
+    private final Posix.Pipe frames;
+    private final int requestsReadEnd;
+    private final int controlReadEnd;
+
+    // Guarded by this.
+    private Optional<Process> process = Optional.empty();
+    private Optional<End> verdict = Optional.empty();
+    private boolean killed;
+
+    private volatile Encoding encoding = Encoding.JSON;
+    private volatile boolean exited;
+    private volatile boolean parked;
+
+    /// The execution that was sent and is not settled, and when it was sent.
+    private volatile Optional<String> running = Optional.empty();
+    private volatile long startedAtNanos;
+
+    // Of thread worker-N.
+    private boolean said;
+    private long lastActivityNanos = System.nanoTime();
+    private long lastBatchNanos = lastActivityNanos - BATCH_NANOS;
+    private long batchNanos = BATCH_NANOS;
+    private int bytesSinceTick;
+    private long tickNanos = SHORTEST_TICK_NANOS;
+    private long lastTickNanos;
+    private Frame.Buffering buffering = Frame.Buffering.LINE;
+    private final StringBuilder bootOutput = new StringBuilder();
+
+    private WorkerProcess(Launch launch, Listener listener) throws IOException {
+        this.launch = launch;
+        this.listener = listener;
+        var requestsPipe = open();
+        var controlPipe = open();
+        frames = open();
+        stdout = open();
+        stderr = open();
+        wakePipe = open();
+        requestsReadEnd = requestsPipe.readEnd();
+        controlReadEnd = controlPipe.readEnd();
+        requests = writer(requestsPipe);
+        control = writer(controlPipe);
+        wake = writer(wakePipe);
+    }
+
+    private Posix.Pipe open() throws IOException {
+        try {
+            var pipe = Posix.pipe();
+            descriptors.add(pipe.readEnd());
+            descriptors.add(pipe.writeEnd());
+            return pipe;
+        } catch (IOException e) {
+            descriptors.forEach(Posix::close);
+            throw e;
+        }
+    }
+
+    private PipeWriter writer(Posix.Pipe pipe) throws IOException {
+        Posix.setNonBlocking(pipe.writeEnd());
+        descriptors.remove(pipe.writeEnd());
+        return new PipeWriter(pipe.writeEnd());
+    }
+
+    /// Prepares the process that starts workers; once, before the first.
+    public static void prepareHost() {
+        Posix.ignoreInterrupts();
+        Posix.adoptOrphans();
+    }
+
+    /// Starts a worker; whether that succeeds is told to the listener. The kernel's `hello` is sent already.
+    ///
+    /// @param number tells this worker from earlier ones, in logs
+    /// @throws IOException if the system gives no more pipes
+    public static WorkerProcess start(int number, Launch launch, Listener listener) throws IOException {
+        var worker = new WorkerProcess(launch, listener);
+        worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
+                FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));
+        Thread.ofPlatform().name("worker-" + number).daemon().start(worker::run);
+        return worker;
+    }
+
+    /// Sends a frame on the channel it belongs to. A frame for a process that is gone is dropped. Before the worker's
+    /// `hello` nothing but control may be sent, since the encoding is not agreed.
+    public void send(Frame.ToWorker frame) {
+        byte[] bytes = FrameCodec.encode(frame, encoding);
+        boolean written = switch (frame) {
+            case Frame.Execute execute -> {
+                startedAtNanos = System.nanoTime();
+                running = Optional.of(execute.id());
+                yield requests.write(bytes) && !parked;
+            }
+            case Frame.Offer _, Frame.Complete _, Frame.Inspect _, Frame.IsComplete _ -> requests.write(bytes);
+            case Frame.Cancel _, Frame.Flush _, Frame.Delivered _, Frame.Shutdown _, Frame.Answer _, Frame.Refuse _ ->
+                control.write(bytes);
+        };
+        if (!written) {
+            wake();
+        }
+    }
+
+    private void wake() {
+        wake.write(new byte[1]);
+    }
+
+    /// Signals the worker from outside: it is continued in case it is stopped, and gets SIGINT.
+    public synchronized void interruptFromOutside() {
+        process.ifPresent(live -> {
+            Posix.kill(live.pid(), Posix.SIGCONT);
+            Posix.kill(live.pid(), Posix.SIGINT);
+        });
+    }
+
+    /// Ends the process and all that it started, now.
+    public synchronized void kill() {
+        killed = true;
+        process.ifPresent(WorkerProcess::killTree);
+    }
+
+    private static void killTree(Process process) {
+        try (Stream<ProcessHandle> descendants = process.descendants()) {
+            var tree = descendants.toList();
+            // The worker leads its group once it has begun; until then only its own pid is its.
+            Posix.kill(-process.pid(), Posix.SIGKILL);
+            process.destroyForcibly();
+            tree.forEach(ProcessHandle::destroyForcibly);
+        }
+    }
+
+    /// Asks the worker to end, and kills it if it has not after `grace`. Returns when it is gone.
+    public void stop(Duration grace) {
+        send(new Frame.Shutdown());
+        try {
+            ended.get(grace.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (TimeoutException e) {
+            kill();
+            ended.join();
+        } catch (ExecutionException | InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private void run() {
+        End end;
+        try {
+            launch();
+            end = serve();
+        } catch (IOException e) {
+            kill();
+            end = new End.NotStarted(e.toString());
+        }
+        synchronized (this) {
+            process.ifPresent(dead -> LIVE.remove(dead.pid()));
+        }
+        // There, so that a worker that is just being started is not taken for an orphan.
+        CompletableFuture.runAsync(WorkerProcess::killOrphans, LAUNCHER).join();
+        requests.close();
+        control.close();
+        wake.close();
+        descriptors.forEach(Posix::close);
+        listener.ended(end);
+        ended.complete(end);
+    }
+
+    private void launch() throws IOException {
+        var builder = new ProcessBuilder(command()).directory(launch.directory().toFile())
+                .redirectInput(ProcessBuilder.Redirect.from(NOTHING)).redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                .redirectError(ProcessBuilder.Redirect.INHERIT);
+        builder.environment().clear();
+        builder.environment().putAll(launch.environment());
+        Process started;
+        try {
+            started = LAUNCHER.submit(() -> {
+                var process = builder.start();
+                LIVE.add(process.pid());
+                return process;
+            }).get();
+        } catch (ExecutionException e) {
+            throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+        CompletableFuture<Void> _ = started.onExit().thenRun(() -> {
+            exited = true;
+            wake();
+        });
+        synchronized (this) {
+            process = Optional.of(started);
+            if (killed) {
+                killTree(started);
+            }
+        }
+        LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
+    }
+
+    /// ProcessBuilder passes on three descriptors only; the shell opens the others, which are pipes of this process.
+    private List<String> command() {
+        var command = new ArrayList<>(List.of("/bin/sh", "-c",
+                "p=/proc/$1/fd; o=$2; e=$3; r=$4; f=$5; c=$6; shift 6; "
+                        + "exec \"$@\" >\"$p/$o\" 2>\"$p/$e\" 3<\"$p/$r\" 4>\"$p/$f\" 5<\"$p/$c\"",
+                "sh", Long.toString(ProcessHandle.current().pid()), Integer.toString(stdout.writeEnd()),
+                Integer.toString(stderr.writeEnd()), Integer.toString(requestsReadEnd),
+                Integer.toString(frames.writeEnd()), Integer.toString(controlReadEnd)));
+        command.addAll(launch.command());
+        return command;
+    }
+
+    /// Reads until the process is gone.
+    private End serve() throws IOException {
+        var output = new RawOutput(stdout.readEnd(), stderr.readEnd(), this::deliver);
+        var decoder = new FrameDecoder();
+        var target = Arena.ofAuto().allocate(Posix.MAX_PIPE_BYTES);
+        var poll = new Posix.PollSet(SLOTS);
+        poll.set(FRAMES_SLOT, frames.readEnd(), Posix.POLLIN);
+        poll.set(WAKE_SLOT, wakePipe.readEnd(), Posix.POLLIN);
+        while (!exited) {
+            // What a fast writer says is left in its pipe for a moment, so that it wakes nobody for each line.
+            boolean holdsBack = System.nanoTime() - lastBatchNanos < batchNanos;
+            poll.set(STDOUT_SLOT, holdsBack ? -1 : stdout.readEnd(), Posix.POLLIN);
+            poll.set(STDERR_SLOT, holdsBack ? -1 : stderr.readEnd(), Posix.POLLIN);
+            poll.set(REQUESTS_SLOT, requests.hasBacklog() ? requests.descriptor() : -1, Posix.POLLOUT);
+            poll.set(CONTROL_SLOT, control.hasBacklog() ? control.descriptor() : -1, Posix.POLLOUT);
+            await(poll, output.pendingBytes() > 0 || holdsBack);
+            if (poll.ready(WAKE_SLOT)) {
+                Posix.read(wakePipe.readEnd(), target.asSlice(0, 1_024));
+            }
+            requests.flush();
+            control.flush();
+            if (poll.ready(FRAMES_SLOT)) {
+                readFrames(decoder, output, target);
+            }
+            if (poll.ready(STDOUT_SLOT) || poll.ready(STDERR_SLOT)) {
+                readOutput(poll, output);
+            } else if (output.pendingBytes() > 0 && System.nanoTime() - lastBatchNanos >= batchNanos) {
+                handOn(output);
+            }
+            tick();
+        }
+        return finish(decoder, output, target);
+    }
+
+    private void await(Posix.PollSet poll, boolean batching) throws IOException {
+        long now = System.nanoTime();
+        long nanos;
+        if (batching) {
+            nanos = Math.max(0, lastBatchNanos + batchNanos - now);
+        } else if (running.isPresent()) {
+            nanos = Math.max(0, Math.max(startedAtNanos, lastTickNanos) + tickNanos - now);
+        } else if (now - lastActivityNanos < LINGER_NANOS) {
+            nanos = 2 * SHORTEST_TICK_NANOS;
+        } else {
+            parked = true;
+            // Whoever sent a cell before it could see that this thread was parked did not wake it.
+            nanos = running.isPresent() ? 0 : -1;
+        }
+        poll.await(nanos < 0 ? -1 : (int) TimeUnit.NANOSECONDS.toMillis(nanos + 999_999));
+        parked = false;
+    }
+
+    private void readFrames(FrameDecoder decoder, RawOutput output, MemorySegment target) throws IOException {
+        int count = Posix.read(frames.readEnd(), target);
+        lastActivityNanos = System.nanoTime();
+        decoder.feed(target.asSlice(0, count).asByteBuffer());
+        try {
+            for (var frame = decoder.next(); frame.isPresent(); frame = decoder.next()) {
+                bytesSinceTick += output.drain();
+                act(frame.get(), output);
+            }
+        } catch (FrameException e) {
+            condemn(new End.Violation(e.getMessage()));
+        }
+    }
+
+    private void act(Frame.FromWorker frame, RawOutput output) {
+        switch (frame) {
+            case Frame.Hello hello -> {
+                encoding = hello.encoding();
+                // The process has these ends by now; as long as we had them too, no end of file would ever come.
+                List.of(stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd, frames.writeEnd(), controlReadEnd)
+                        .forEach(this::closeOurs);
+                said = true;
+            }
+            case Frame.Resolve(var id, _, _) -> settled(id, output);
+            case Frame.Reject(var id, _, _, _) -> settled(id, output);
+            case Frame.Ready _, Frame.Result _, Frame.Display _, Frame.UpdateDisplay _, Frame.LateStream _,
+                    Frame.ClearOutput _, Frame.Input _ -> output.flush();
+        }
+        listener.frame(frame);
+    }
+
+    private void settled(String id, RawOutput output) {
+        if (running.filter(id::equals).isPresent()) {
+            output.flushAll();
+            running = Optional.empty();
+            tickNanos = SHORTEST_TICK_NANOS;
+            bytesSinceTick = 0;
+            lastBatchNanos = System.nanoTime() - BATCH_NANOS;
+        } else {
+            output.flush();
+        }
+    }
+
+    private void closeOurs(int descriptor) {
+        descriptors.remove(descriptor);
+        Posix.close(descriptor);
+    }
+
+    private void readOutput(Posix.PollSet poll, RawOutput output) throws IOException {
+        int count = 0;
+        for (var stream : Frame.Stream.values()) {
+            if (poll.ready(stream == Frame.Stream.STDOUT ? STDOUT_SLOT : STDERR_SLOT)) {
+                count += output.read(stream);
+            }
+        }
+        lastActivityNanos = System.nanoTime();
+        bytesSinceTick += count;
+        batchNanos = count > BURST_BYTES ? BURST_BATCH_NANOS : BATCH_NANOS;
+        if (count <= BURST_BYTES || output.pendingBytes() >= PIECE_BYTES) {
+            handOn(output);
+        }
+    }
+
+    private void handOn(RawOutput output) {
+        output.flush();
+        lastBatchNanos = System.nanoTime();
+    }
+
+    /// Makes a worker whose cell takes long write out what it has buffered, the less often the quieter it is.
+    private void tick() {
+        long now = System.nanoTime();
+        if (running.isEmpty() || now < Math.max(startedAtNanos, lastTickNanos) + tickNanos || control.hasBacklog()) {
+            return;
+        }
+        buffering = bytesSinceTick > BLOCK_BUFFERING_BYTES ? Frame.Buffering.BLOCK : Frame.Buffering.LINE;
+        tickNanos = bytesSinceTick > 0 ? SHORTEST_TICK_NANOS : Math.min(2 * tickNanos, LONGEST_TICK_NANOS);
+        bytesSinceTick = 0;
+        lastTickNanos = now;
+        send(new Frame.Flush(buffering));
+    }
+
+    private void deliver(Frame.Stream stream, byte[] text) {
+        if (!said && bootOutput.length() < MAX_BOOT_OUTPUT_BYTES) {
+            bootOutput.append(new String(text, StandardCharsets.UTF_8));
+        }
+        listener.output(stream, text);
+    }
+
+    /// Ends the process for a reason of ours, which is then what is reported.
+    private synchronized void condemn(End end) {
+        if (verdict.isEmpty()) {
+            LOG.log(Level.WARNING, () -> "ending the worker: it " + end.cause());
+            verdict = Optional.of(end);
+        }
+        kill();
+    }
+
+    /// Delivers what the process said before it went.
+    private End finish(FrameDecoder decoder, RawOutput output, MemorySegment target) throws IOException {
+        Process dead;
+        synchronized (this) {
+            dead = process.orElseThrow();
+        }
+        // Children may outlive it and hold its pipes.
+        Posix.kill(-dead.pid(), Posix.SIGKILL);
+        var left = new Posix.PollSet(1);
+        left.set(0, frames.readEnd(), Posix.POLLIN);
+        while (verdict().isEmpty() && left.await(0)) {
+            int count = Posix.read(frames.readEnd(), target);
+            if (count == 0) {
+                break;
+            }
+            decoder.feed(target.asSlice(0, count).asByteBuffer());
+            try {
+                for (var frame = decoder.next(); frame.isPresent(); frame = decoder.next()) {
+                    output.drain();
+                    act(frame.get(), output);
+                }
+            } catch (FrameException e) {
+                condemn(new End.Violation(e.getMessage()));
+            }
+        }
+        output.drain();
+        output.flushAll();
+        var end = verdict().orElse(End.of(dead.exitValue()));
+        return said ? end : new End.NotStarted(end.cause() + (bootOutput.isEmpty() ? "" : "\n" + bootOutput));
+    }
+
+    private synchronized Optional<End> verdict() {
+        return verdict;
+    }
+
+    /// Ends what the worker started and what has left its process group: such orphans are now children of the kernel.
+    private static void killOrphans() {
+        for (var orphans = orphans(); !orphans.isEmpty(); orphans = orphans()) {
+            for (var orphan : orphans) {
+                orphan.descendants().forEach(ProcessHandle::destroyForcibly);
+                orphan.destroyForcibly();
+                Posix.reap(orphan.pid());
+            }
+        }
+    }
+
+    private static List<ProcessHandle> orphans() {
+        return ProcessHandle.current().children().filter(child -> !LIVE.contains(child.pid())).toList();
+    }
+}

@@ -1,0 +1,118 @@
+package dev.capsule;
+
+import static com.tngtech.archunit.base.DescribedPredicate.alwaysTrue;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.methods;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.domain.JavaMethod;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.lang.ArchCondition;
+import com.tngtech.archunit.lang.ConditionEvents;
+import com.tngtech.archunit.lang.SimpleConditionEvent;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.params.ParameterizedTest;
+
+/// The import table of the README's architecture section, and the fences around libraries.
+class ArchitectureTest {
+    private static final JavaClasses MAIN = new ClassFileImporter()
+            .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS).importPackages("dev.capsule");
+    private static final JavaClasses TESTS = new ClassFileImporter()
+            .withImportOption(ImportOption.Predefined.ONLY_INCLUDE_TESTS).importPackages("dev.capsule");
+
+    /// Who may import whom; `cli` may import everything.
+    private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
+            "promise", List.of(), "channel", List.of("jupyter"), "sandbox", List.of(), "worker",
+            List.of("frame", "sandbox"), "session", List.of("worker", "promise", "frame", "sandbox"), "kernel",
+            List.of("channel", "jupyter", "session"));
+
+    @Test
+    void everyPackageIsInTheTable() {
+        var packages = MAIN.stream().map(JavaClass::getPackageName)
+                .map(name -> name.substring("dev.capsule.".length())).collect(Collectors.toCollection(TreeSet::new));
+        var table = new TreeSet<>(IMPORTS.keySet());
+        table.add("cli");
+        assertEquals(table, packages);
+    }
+
+    @Test
+    void packagesImportOnlyWhatTheTableAllows() {
+        IMPORTS.forEach((name, allowed) -> {
+            var own = Stream.concat(Stream.of(name), allowed.stream()).map(p -> "dev.capsule." + p).toArray(String[]::new);
+            noClasses().that().resideInAPackage("dev.capsule." + name).should()
+                    .dependOnClassesThat(resideInAPackage("dev.capsule..").and(DescribedPredicate.not(resideInAnyPackage(own))))
+                    .check(MAIN);
+        });
+    }
+
+    @Test
+    void librariesAreUsedWhereTheyBelong() {
+        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame");
+        fence("org.msgpack..", "dev.capsule.frame");
+        fence("org.apache.commons.codec..", "dev.capsule.jupyter");
+        fence("picocli..", "dev.capsule.cli");
+        fence("java.sql..", "dev.capsule.kernel");
+        fence("java.lang.foreign..", "dev.capsule.worker");
+        noClasses().that().resideOutsideOfPackage("dev.capsule.worker").should().dependOnClassesThat()
+                .belongToAnyOf(ProcessBuilder.class).check(MAIN);
+        noClasses().should().dependOnClassesThat().resideInAPackage("org.zeromq..").check(MAIN);
+    }
+
+    private static void fence(String library, String... users) {
+        noClasses().that(resideInAnyPackage("dev.capsule..").and(DescribedPredicate.not(resideInAnyPackage(users))))
+                .should().dependOnClassesThat().resideInAPackage(library).check(MAIN);
+    }
+
+    @Test
+    void packagesHaveNoCycles() {
+        slices().matching("dev.capsule.(*)..").should().beFreeOfCycles().check(MAIN);
+    }
+
+    @Test
+    void nothingSleeps() {
+        for (var classes : List.of(MAIN, TESTS)) {
+            noClasses().should().callMethod(Thread.class, "sleep", long.class).orShould()
+                    .callMethod(Thread.class, "sleep", java.time.Duration.class).check(classes);
+        }
+    }
+
+    /// A test that lost its annotation would never run, and nobody would know.
+    @Test
+    void everyMethodOfATestIsAnnotated() {
+        methods().that().areDeclaredInClassesThat().haveSimpleNameEndingWith("Test").and().areNotPrivate().and()
+                .haveRawReturnType(void.class).and().haveRawParameterTypes(new Class<?>[0]).should(beAnnotated())
+                .check(TESTS);
+        classes().that(alwaysTrue()).and().haveSimpleNameEndingWith("Test").should().bePackagePrivate().check(TESTS);
+    }
+
+    private static ArchCondition<JavaMethod> beAnnotated() {
+        var annotations = List.of(Test.class, TestFactory.class, ParameterizedTest.class, BeforeEach.class,
+                AfterEach.class, BeforeAll.class, AfterAll.class);
+        return new ArchCondition<>("carry a test or lifecycle annotation") {
+            @Override
+            public void check(JavaMethod method, ConditionEvents events) {
+                if (annotations.stream().noneMatch(method::isAnnotatedWith)) {
+                    events.add(SimpleConditionEvent.violated(method, method.getFullName() + " has no annotation"));
+                }
+            }
+        };
+    }
+}

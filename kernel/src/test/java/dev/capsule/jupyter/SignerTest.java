@@ -1,0 +1,59 @@
+package dev.capsule.jupyter;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import java.nio.charset.StandardCharsets;
+import org.junit.jupiter.api.Test;
+
+class SignerTest {
+    private static final byte[] HEADER = bytes("{\"msg_id\":\"1\"}");
+    private static final byte[] EMPTY = bytes("{}");
+    private static final byte[] CONTENT = bytes("{\"code\":\"é\"}");
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /// Computed with Python: hmac.new(b"secret", header + b"{}{}" + content, "sha256").hexdigest()
+    @Test
+    void signsAsPythonDoes() {
+        var signature = new Signer("hmac-sha256", "secret").sign(HEADER, EMPTY, EMPTY, CONTENT);
+        assertEquals("ba95035fc1c6e1cd28e979d79a8057944610640d55e91dc92745e2822f31afc3", new String(signature, StandardCharsets.US_ASCII));
+    }
+
+    @Test
+    void takesAnyDigestThatJavaHas() {
+        var signature = new Signer("hmac-sha512", "secret").sign(HEADER, EMPTY, EMPTY, CONTENT);
+        assertEquals(128, signature.length);
+        assertThrows(WireException.class, () -> new Signer("hmac-rot13", "secret"));
+        assertThrows(WireException.class, () -> new Signer("sha256", "secret"));
+    }
+
+    @Test
+    void acceptsASignatureOnce() {
+        var signer = new Signer("hmac-sha256", "secret");
+        var signature = signer.sign(HEADER, EMPTY, EMPTY, CONTENT);
+        signer.verify(signature, HEADER, EMPTY, EMPTY, CONTENT);
+        var repeated = assertThrows(WireException.class,
+                () -> signer.verify(signature, HEADER, EMPTY, EMPTY, CONTENT));
+        assertEquals("repeated signature", repeated.getMessage());
+    }
+
+    @Test
+    void refusesMissingAndWrongSignatures() {
+        var signer = new Signer("hmac-sha256", "secret");
+        assertThrows(WireException.class, () -> signer.verify(new byte[0], HEADER, EMPTY, EMPTY, CONTENT));
+        var other = new Signer("hmac-sha256", "other").sign(HEADER, EMPTY, EMPTY, CONTENT);
+        assertThrows(WireException.class, () -> signer.verify(other, HEADER, EMPTY, EMPTY, CONTENT));
+    }
+
+    @Test
+    void anEmptyKeySignsAndRefusesNothing() {
+        var signer = new Signer("hmac-sha256", "");
+        assertArrayEquals(new byte[0], signer.sign(HEADER, EMPTY, EMPTY, CONTENT));
+        signer.verify(bytes("whatever"), HEADER, EMPTY, EMPTY, CONTENT);
+        signer.verify(bytes("whatever"), HEADER, EMPTY, EMPTY, CONTENT);
+    }
+}

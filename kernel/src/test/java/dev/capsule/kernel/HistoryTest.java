@@ -1,0 +1,72 @@
+package dev.capsule.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.capsule.jupyter.Content.HistoryEntry;
+import dev.capsule.jupyter.Request.HistoryQuery;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class HistoryTest {
+    @TempDir
+    private Path directory;
+
+    private static List<HistoryEntry> find(History history, HistoryQuery query) {
+        var answer = new CompletableFuture<List<HistoryEntry>>();
+        history.find(query, answer::complete);
+        return answer.join();
+    }
+
+    private static HistoryEntry entry(int session, int line, String input) {
+        return new HistoryEntry(session, line, input, Optional.empty());
+    }
+
+    @Test
+    void twoKernelsShareOneFile() {
+        var file = directory.resolve("deep/history.sqlite");
+        try (var first = new History(Optional.of(file)); var second = new History(Optional.of(file))) {
+            first.add(1, "a = 1");
+            first.addOutput(1, "1");
+            assertEquals(List.of(new HistoryEntry(1, 1, "a = 1", Optional.of("1"))),
+                    find(first, new HistoryQuery.Tail(10)));
+            second.add(1, "b");
+            second.add(2, "a = 1");
+            assertEquals(List.of(new HistoryEntry(1, 1, "a = 1", Optional.of("1")), entry(2, 1, "b"), entry(2, 2, "a = 1")),
+                    find(second, new HistoryQuery.Tail(10)));
+            assertEquals(List.of(entry(2, 2, "a = 1")), find(second, new HistoryQuery.Tail(1)));
+            assertEquals(List.of(entry(2, 1, "b")), find(second, new HistoryQuery.Range(0, 1, Optional.of(2))));
+            assertEquals(List.of(new HistoryEntry(1, 1, "a = 1", Optional.of("1"))),
+                    find(second, new HistoryQuery.Range(-1, 0, Optional.empty())));
+            assertEquals(2, find(second, new HistoryQuery.Search("a*", Optional.empty(), false)).size());
+            assertEquals(List.of(entry(2, 2, "a = 1")),
+                    find(second, new HistoryQuery.Search("a*", Optional.empty(), true)));
+        }
+    }
+
+    @Test
+    void theFileIsForItsOwnerOnly() throws IOException {
+        var file = directory.resolve("history.sqlite");
+        try (var history = new History(Optional.of(file))) {
+            history.add(1, "secret");
+        }
+        assertEquals("rw-------", PosixFilePermissions.toString(Files.getPosixFilePermissions(file)));
+    }
+
+    @Test
+    void aFileThatCannotBeUsedMeansAHistoryInMemory() throws IOException {
+        var file = directory.resolve("history.sqlite");
+        Files.writeString(file, "this is no database, and it is not ours to overwrite");
+        try (var history = new History(Optional.of(file))) {
+            history.add(1, "a");
+            assertEquals(List.of(entry(1, 1, "a")), find(history, new HistoryQuery.Tail(10)));
+        }
+        assertEquals("this is no database, and it is not ours to overwrite", Files.readString(file));
+    }
+}

@@ -1,0 +1,28 @@
+"""Starts the worker: `python3 …/capsule_worker/__main__.py` or `python3 -m capsule_worker`."""
+
+import os
+import sys
+
+
+def _isolate():
+    """Makes the package importable, and nothing else of its folder or of the notebook's.
+
+    Python has put a folder in front of its library: this one (run as a file), or the notebook's (run with -m). A file
+    there that is called like a module of the library must not take its place while the worker boots.
+    """
+    here = os.path.dirname(os.path.abspath(__file__))
+    if __package__:
+        sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
+        return
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != os.path.realpath(here)]
+    sys.path.insert(0, os.path.dirname(here))
+    import capsule_worker  # noqa: F401 - its parts are found through its own path from now on
+
+    del sys.path[0]
+
+
+if __name__ == "__main__":
+    _isolate()
+    from capsule_worker.worker import main
+
+    main()

@@ -1,0 +1,129 @@
+"""The descriptors of the protocol (worker/PROTOCOL.md, section 1), and frames on their way through them."""
+
+import os
+from _thread import allocate_lock, get_ident
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+from . import frames
+
+_LOWEST_DESCRIPTOR = 200
+# Up to here a frame is written in one piece; beyond, its buffers are not copied.
+_JOIN_BYTES = 64 << 10
+
+
+class FrameTooLarge(ValueError):
+    """A cell wants to send what is over a limit of the protocol."""
+
+
+class Forked(RuntimeError):
+    """A forked child of the worker tried to use the worker's connection."""
+
+
+def take_descriptors():
+    """Moves requests, frames and control out of the reach of cells and their children, and leads a process group."""
+    moved = [fcntl(low, F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR) for low in (3, 4, 5)]
+    for low in (3, 4, 5):
+        os.close(low)
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    return moved
+
+
+def die(message=None):
+    """Ends the process at once: the connection is of no more use. No exit handlers, no traceback."""
+    if message:
+        try:
+            os.write(2, f"capsule_worker: {message}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            pass  # nobody is left to be told
+    os._exit(1)
+
+
+class Incoming:
+    """Frames that arrive on one descriptor, for one thread."""
+
+    def __init__(self, descriptor):
+        self.descriptor = descriptor
+        self.parser = frames.Parser()
+
+    def next(self):
+        """Waits for the next frame. None at the end of the channel, or when its descriptor is gone."""
+        frame = self.parser.take()
+        while frame is None:
+            if not self.receive():
+                return None
+            frame = self.parser.take()
+        return frame
+
+    def receive(self):
+        """Reads once what is there. False at the end of the channel."""
+        try:
+            data = os.read(self.descriptor, self.parser.wanted())
+        except OSError:
+            return False
+        self.parser.feed(data)
+        return bool(data)
+
+
+class Connection:
+    """What the worker sends. Safe for several threads, for signal handlers and finalizers that send while one sends."""
+
+    def __init__(self, descriptor, interrupts):
+        self.encode_header = frames.encode_json
+        self.header_limit = frames.MAX_HEADER_BYTES
+        self.buffers_limit = 256 << 20
+        self._descriptor = descriptor
+        self._interrupts = interrupts
+        self._lock = allocate_lock()
+        self._sender = None
+        self._postponed = []
+
+    def encode(self, header, buffers=()):
+        """Raises FrameTooLarge."""
+        parts = frames.encode(header, buffers, self.encode_header)
+        size = sum(map(len, buffers))
+        if size > self.buffers_limit:
+            raise FrameTooLarge(f"{size:,} bytes to show at once are over the limit of {self.buffers_limit:,} bytes")
+        if len(buffers) > frames.MAX_BUFFERS:
+            raise FrameTooLarge(f"{len(buffers):,} values to show at once are over the limit of {frames.MAX_BUFFERS:,}")
+        if len(parts[0]) - 8 > self.header_limit:
+            raise FrameTooLarge(
+                f"a message of {len(parts[0]) - 8:,} bytes is over the limit of {self.header_limit:,} bytes"
+            )
+        return parts
+
+    def send(self, header, buffers=()):
+        self.write(self.encode(header, buffers))
+
+    def write(self, parts):
+        """Writes encoded frames in one piece, or ends the process if nobody reads them any more."""
+        if self._descriptor is None:
+            raise Forked("a forked child process cannot show anything in the notebook; print works")
+        if self._sender == get_ident():
+            # This is a signal handler or finalizer inside of the loop below.
+            self._postponed.append(parts)
+            return
+        with self._interrupts.shield:
+            with self._lock:
+                self._sender = get_ident()
+                try:
+                    self._write_all(parts)
+                    while self._postponed:
+                        self._write_all(self._postponed.pop(0))
+                finally:
+                    self._sender = None
+
+    def _write_all(self, parts):
+        if sum(map(len, parts)) <= _JOIN_BYTES:
+            parts = (b"".join(parts),)
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                try:
+                    view = view[os.write(self._descriptor, view) :]
+                except OSError:
+                    die()
+
+    def forget(self):
+        """In a forked child: the connection belongs to the parent."""
+        self._descriptor = None

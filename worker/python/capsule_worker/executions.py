@@ -1,0 +1,88 @@
+"""Executions: which one runs, and which one the calling code belongs to."""
+
+import threading
+from _thread import get_ident
+from contextvars import ContextVar
+from functools import wraps
+
+# Of the execution that a piece of code belongs to. Tasks and callbacks of the event loop inherit it.
+_owner = ContextVar("capsule_execution", default=None)
+
+
+class Execution:
+    """One cell's run."""
+
+    def __init__(self, header):
+        self.id = header["id"]
+        self.count = header["execution_count"]
+        self.silent = header["silent"]
+        self.store_history = header["store_history"] and not self.silent
+        self.allow_stdin = header["allow_stdin"]
+        self.user_expressions = header["user_expressions"]
+        self.payload = []
+        self.frame_count = 0
+        self.byte_count = 0
+
+
+class Executions:
+    def __init__(self):
+        self.running = None
+        self.last = None
+        self._main = get_ident()
+
+    def begin(self, execution):
+        """Main thread."""
+        self.last = self.running = execution
+        _owner.set(execution)
+
+    def end(self):
+        self.running = None
+
+    def owner(self):
+        """The execution that the calling code belongs to, None if that is unknown."""
+        execution = _owner.get()
+        if execution is None:
+            # threading.current_thread() would make up an object for a thread that is not its own.
+            thread = threading._active.get(get_ident())
+            execution = getattr(thread, "_capsule_execution", None)
+        return execution
+
+    def current(self):
+        """The execution to which output of the calling code goes, None before the first."""
+        return self.owner() or self.running or self.last
+
+    def runs_here(self, execution):
+        """Whether the caller is the thread that runs this very cell."""
+        return execution is self.running and execution is not None and get_ident() == self._main
+
+    def run_as(self, execution, function, *args, **kwargs):
+        token = _owner.set(execution)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _owner.reset(token)
+
+    # Threads
+
+    def follow_threads(self, watch):
+        """Makes threads belong to the execution that starts them, and what a pool runs to the one that submits it."""
+        start = threading.Thread.start
+        executions = self
+
+        @wraps(start)
+        def start_owned(self):
+            self._capsule_execution = executions.owner()
+            return start(self)
+
+        threading.Thread.start = start_owned
+        watch.when_loaded("concurrent.futures.thread", self._follow_pools)
+
+    def _follow_pools(self, module):
+        submit = module.ThreadPoolExecutor.submit
+        executions = self
+
+        @wraps(submit)
+        def submit_owned(self, fn, /, *args, **kwargs):
+            return submit(self, executions.run_as, executions.owner(), fn, *args, **kwargs)
+
+        module.ThreadPoolExecutor.submit = submit_owned

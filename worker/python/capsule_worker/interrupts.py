@@ -1,0 +1,137 @@
+"""SIGINT: ends what is being served, and nothing else."""
+
+import sys
+from _thread import allocate_lock, get_ident
+
+# The C half of the signal module, whose own would bring `enum` into every worker's boot.
+from _signal import SIGINT, getsignal, pthread_kill, signal
+
+
+class Interrupts:
+    """Belongs to the main thread; `cancel` and `end_worker` are for the control thread.
+
+    A SIGINT raises KeyboardInterrupt in blocking code and cancels asynchronous code. It is ignored while nothing is
+    served, and put off while the main thread does what must not be torn apart.
+    """
+
+    def __init__(self):
+        self.ending = False
+        self.task_cancelled = False
+        self.shield = _Shield(self)
+        self._main = get_ident()
+        self._handler = self._handle
+        self._lock = allocate_lock()
+        # Guarded by the lock: what is served, what was last, and what was cancelled before it came.
+        self._serving = None
+        self._question = False
+        self._last = None
+        self._cancelled_early = None
+        # Of the main thread, in which the handler runs too.
+        self._target = None
+        self._armed = False
+        self._shields = 0
+        self._pending = False
+        self._task = None
+        self._child = False
+
+    def install(self):
+        """Cells may set handlers of their own, which hold for that cell."""
+        if getsignal(SIGINT) is not self._handler:
+            signal(SIGINT, self._handler)
+
+    def begin(self, promise, question=False):
+        """From here until `end` a SIGINT raises. Raises itself if the promise has been cancelled already."""
+        self.install()
+        self._shields = 0
+        self.task_cancelled = False
+        with self._lock:
+            self._serving = promise
+            self._question = question
+            self._pending = self._cancelled_early == promise
+        self._armed = True
+        self._raise_pending()
+
+    def end(self):
+        """Raises nothing once it has begun; may be called again."""
+        self._armed = False
+        with self._lock:
+            if self._serving is not None:
+                self._last = self._serving
+            self._serving = None
+            self._question = False
+        self._pending = False
+
+    def steps(self, loop, task):
+        """While `task` is set, the loop runs it: between steps, a SIGINT cancels it instead of raising."""
+        self._task = (loop, task) if task is not None else None
+
+    def cancel(self, promise):
+        with self._lock:
+            if promise == self._last:
+                return
+            if promise != self._serving:
+                self._cancelled_early = promise
+                if not self._question:
+                    return
+            self._target = self._serving
+            if self._serving is not None:
+                pthread_kill(self._main, SIGINT)
+
+    def end_worker(self):
+        """Makes the main thread leave by SystemExit."""
+        self.ending = True
+        pthread_kill(self._main, SIGINT)
+
+    def forget(self):
+        """In a forked child: a SIGINT is what it is in any Python."""
+        self._child = True
+
+    def _handle(self, signum, frame):
+        if self._child:
+            raise KeyboardInterrupt
+        target, self._target = self._target, None
+        if self.ending:
+            self._pending = True
+        elif target is not None:
+            # What it was meant for may have ended since.
+            self._pending = self._pending or target == self._serving
+        elif self._armed:
+            self._pending = True
+        if not self._shields:
+            self._raise_pending()
+
+    def _raise_pending(self):
+        if self._pending and self.ending:
+            self._pending = False
+            raise SystemExit(0)
+        if self._pending and self._armed:
+            self._pending = False
+            self._interrupt()
+
+    def _interrupt(self):
+        if self._task is not None and not self.task_cancelled:
+            loop, task = self._task
+            asyncio = sys.modules["asyncio"]
+            if asyncio._get_running_loop() is loop and asyncio.current_task(loop) is None:
+                self.task_cancelled = True
+                loop.call_soon_threadsafe(task.cancel)
+                return
+        raise KeyboardInterrupt
+
+
+class _Shield:
+    """With it, the main thread is not interrupted; what came meanwhile is raised at the end."""
+
+    def __init__(self, interrupts):
+        self._interrupts = interrupts
+
+    def __enter__(self):
+        if get_ident() == self._interrupts._main:
+            self._interrupts._shields += 1
+
+    def __exit__(self, *_):
+        interrupts = self._interrupts
+        if get_ident() == interrupts._main:
+            interrupts._shields -= 1
+            if not interrupts._shields:
+                interrupts._raise_pending()

@@ -1,0 +1,179 @@
+"""The session's event loop: runs asynchronous cells, and background tasks between cells. Main thread only.
+
+asyncio is imported by the first cell that needs it: it would be most of a worker's boot.
+"""
+
+import sys
+from _thread import get_ident
+from functools import wraps
+
+from . import tracebacks
+from .imports import standard
+
+
+class SessionLoop:
+    def __init__(self, executions, interrupts, streams):
+        self._executions = executions
+        self._interrupts = interrupts
+        self._streams = streams
+        self._loop = None
+        self._own_files = 0
+        self._main = get_ident()
+
+    def watch_imports(self, watch):
+        watch.when_loaded("asyncio", self._asyncio_loaded)
+        watch.when_loaded("asyncio.runners", self._follow_run)
+
+    def _asyncio_loaded(self, _):
+        # From the start, so that asyncio.get_event_loop() never makes another one. New loops are for the main thread.
+        if get_ident() == self._main:
+            self._get()
+
+    def prepare(self):
+        """Imports asyncio and makes the loop."""
+        standard("asyncio")
+        self._get()
+
+    def _get(self):
+        if self._loop is None or self._loop.is_closed():
+            asyncio = sys.modules["asyncio"]
+            self._loop = asyncio.new_event_loop()
+            self._loop.set_task_factory(self._make_task)
+            self._loop.set_exception_handler(self._report)
+            self._own_files = len(self._files())
+        self.restore()
+        return self._loop
+
+    def restore(self):
+        """Makes it the main thread's loop again, if there is one: asyncio.run() and cells may have set another."""
+        if self._loop is not None:
+            sys.modules["asyncio"].set_event_loop(self._loop)
+
+    # Cells
+
+    def run(self, coroutine):
+        """Runs a cell's coroutine to its end. An interrupt between two of its steps cancels it."""
+        self.prepare()
+        loop = self._get()
+        asyncio = sys.modules["asyncio"]
+        task = loop.create_task(coroutine)
+        self._interrupts.steps(loop, task)
+        try:
+            while True:
+                try:
+                    return loop.run_until_complete(task)
+                except asyncio.CancelledError as cancelled:
+                    if self._interrupts.task_cancelled:
+                        raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
+                    raise
+                except BaseException as error:
+                    if task.done() or self._interrupts.ending:
+                        raise
+                    # It came from another task or callback, which it has ended, or stopped the loop.
+                    if isinstance(error, KeyboardInterrupt):
+                        self._interrupts.task_cancelled = True
+                        task.cancel()
+        finally:
+            self._interrupts.steps(None, None)
+            if task.done() and not task.cancelled():
+                task.exception()  # it is raised above: nobody need be told that it was not looked at
+
+    def _make_task(self, loop, coroutine, **options):
+        task = sys.modules["asyncio"].Task(coroutine, loop=loop, **options)
+        task._capsule_execution = self._executions.owner()
+        return task
+
+    def _report(self, loop, context):
+        """What nobody waited for goes to the cell that made it."""
+        source = context.get("task") or context.get("future")
+        execution = getattr(source, "_capsule_execution", None) or self._executions.owner()
+        text = context["message"] + "\n"
+        if context.get("exception") is not None:
+            text += "\n".join(tracebacks.describe(context["exception"])[2]) + "\n"
+        self._streams.write_as(execution, self._streams.err, text)
+
+    def _follow_run(self, runners):
+        """Lets asyncio.run() be used while the session's loop runs a cell: on a loop of its own, as in any program."""
+        run = runners.run
+
+        @wraps(run)
+        def run_nested(main, **options):
+            if get_ident() != self._main:
+                return run(main, **options)
+            asyncio = sys.modules["asyncio"]
+            outer = asyncio._get_running_loop()
+            if outer is None or outer is not self._loop:
+                try:
+                    return run(main, **options)
+                finally:
+                    self.restore()
+            task = asyncio.current_task(outer)
+            asyncio._set_running_loop(None)
+            if task is not None:
+                asyncio.tasks._leave_task(outer, task)
+            try:
+                return run(main, **options)
+            finally:
+                if task is not None:
+                    asyncio.tasks._enter_task(outer, task)
+                asyncio._set_running_loop(outer)
+                self.restore()
+
+        runners.run = run_nested
+
+    # Between cells
+
+    def busy(self):
+        """Whether something of earlier cells waits in the loop: tasks, timers, servers."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return False
+        try:
+            if loop._ready or loop._scheduled or len(self._files()) > self._own_files:
+                return True
+        except AttributeError:
+            return True  # a loop of another kind: let it run
+        return bool(sys.modules["asyncio"].all_tasks(loop))
+
+    def _files(self):
+        return self._loop._selector.get_map() or ()
+
+    def wait(self, incoming):
+        """Runs the loop until a whole frame is there. Returns it, or None at the end of the channel."""
+        loop = self._loop
+        ended = False
+
+        def read():
+            nonlocal frame, ended
+            ended = not incoming.receive()
+            frame = incoming.parser.take()
+            if ended or frame is not None:
+                loop.stop()
+
+        frame = incoming.parser.take()
+        if frame is not None:
+            # There is no time to wait, but the tasks get a turn.
+            loop.call_soon(loop.stop)
+            loop.run_forever()
+            return frame
+        loop.add_reader(incoming.descriptor, read)
+        try:
+            while frame is None and not ended:
+                loop.run_forever()
+        finally:
+            if not loop.is_closed():
+                loop.remove_reader(incoming.descriptor)
+        return frame
+
+    def close(self):
+        """At the worker's orderly end: tasks are cancelled, so that they can clean up."""
+        loop = self._loop
+        if loop is None or loop.is_closed() or loop.is_running():
+            return
+        asyncio = sys.modules["asyncio"]
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())

@@ -1,0 +1,197 @@
+"""sys.stdout and sys.stderr, and the output of code that outlives its cell (worker/PROTOCOL.md, section 4)."""
+
+import io
+import os
+import sys
+from _thread import RLock
+from _thread import _count as thread_count
+
+from .connection import die
+
+# The threads that the worker itself has beside the main one.
+_OWN_THREADS = 1
+_MAX_HELD_CHARS = 8 << 10
+
+
+class Stream(io.TextIOWrapper):
+    """Text for descriptor 1 or 2. Its `write` is that of C, so that a print costs no Python, but see Streams.follow."""
+
+    def __init__(self, descriptor, title):
+        self.descriptor = descriptor
+        self.title = title
+        self._open()
+
+    def _open(self):
+        raw = io.FileIO(self.descriptor, "wb", closefd=False)
+        raw.name = f"<{self.title}>"
+        # A lone surrogate is shown as its escape: output never fails for what it says.
+        super().__init__(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        self.mode = "w"
+
+    def close(self):
+        """Does not close: who closes sys.stdout in a notebook means some file of its own."""
+        if not self.closed:
+            self.flush()
+
+    def repair(self):
+        """Opens it again when a wrapper that a cell put around its buffer has taken the buffer with it."""
+        try:
+            broken = self.closed
+        except ValueError:
+            broken = True  # detached
+        if broken:
+            self._open()
+
+    def flush_all(self):
+        """Flushes, and ends the process if nobody reads any more."""
+        try:
+            self.flush()
+        except BlockingIOError:
+            # A library made the pipe non-blocking.
+            os.set_blocking(self.descriptor, True)
+            self.flush_all()
+        except ValueError:
+            self.repair()
+        except OSError:
+            die()
+
+
+class Streams:
+    def __init__(self, connection, executions):
+        self._connection = connection
+        self._executions = executions
+        self._block = False
+        self._flush_c = None
+        self._following = False
+        # Late text by stream and execution, up to the end of its line.
+        self._held = {}
+        self._held_lock = RLock()
+        self.both = self.out, self.err = Stream(1, "stdout"), Stream(2, "stderr")
+
+    def install(self):
+        sys.stdout = sys.__stdout__ = self.out
+        sys.stderr = sys.__stderr__ = self.err
+
+    def load_c(self):
+        """Finds C's fflush. Costs 2 ms, so it is done when the worker is ready."""
+        try:
+            from ctypes import CDLL
+
+            self._flush_c = CDLL(None).fflush
+        except (ImportError, OSError, AttributeError):
+            pass  # a Python without ctypes: what C code buffers comes late
+
+    def flush(self):
+        """Main thread: writes out what Python code has printed."""
+        self.out.flush_all()
+        self.err.flush_all()
+        for stream, ours in ((sys.stdout, self.out), (sys.stderr, self.err)):
+            if stream is not ours:
+                try:
+                    stream.flush()
+                except Exception:
+                    pass  # what a cell has put there need not be a file
+
+    def begin(self):
+        """Before a cell: what is left belongs to earlier ones, and lines leave at once again."""
+        for stream in self.both:
+            stream.repair()
+        if self._block:
+            self.buffer(block=False)
+        self.flush()
+
+    def flush_everything(self):
+        """At the end of a cell: also what C code has printed."""
+        self.flush()
+        if self._flush_c is not None:
+            self._flush_c(None)
+
+    def buffer(self, block):
+        """Writes out what there is, and from now on by line or in blocks."""
+        if block != self._block:
+            self._block = block
+            for stream in self.both:
+                stream.reconfigure(line_buffering=not block)
+        for stream in self.both:
+            stream.flush_all()
+
+    def tick(self, block):
+        """Control thread: like `buffer`, but never waits for a full pipe."""
+        from select import POLLOUT, poll
+
+        writable = poll()
+        for stream in self.both:
+            writable.register(stream.descriptor, POLLOUT)
+        if [event for _, event in writable.poll(0)] == [POLLOUT, POLLOUT]:
+            self.buffer(block)
+        self._send_held()
+
+    # Late output
+
+    def follow(self, tasks_alive):
+        """Looks at who writes, from now on, if anybody can that belongs to an earlier cell. The streams stay the same
+        objects, which logging handlers hold: only their `write` and `flush` are hidden.
+        """
+        self._send_held()
+        needed = tasks_alive or thread_count() > _OWN_THREADS
+        if needed == self._following:
+            return
+        self._following = needed
+        for stream in self.both:
+            if needed:
+                self._hide(stream)
+            else:
+                self._show(stream)
+
+    def _hide(self, stream):
+        write, flush = stream.write, stream.flush
+
+        def write_as_owner(text, /):
+            owner = self._executions.owner()
+            if owner is None or owner is self._executions.running or not isinstance(text, str):
+                return write(text)
+            self._hold(stream, owner, text)
+            return len(text)
+
+        def flush_as_owner():
+            self._send_held()
+            flush()
+
+        stream.write, stream.flush = write_as_owner, flush_as_owner
+
+    @staticmethod
+    def _show(stream):
+        # A cell may have taken them away itself.
+        stream.__dict__.pop("write", None)
+        stream.__dict__.pop("flush", None)
+
+    def write_as(self, execution, stream, text):
+        """Writes text of that execution, whoever calls."""
+        if execution is None or execution is self._executions.running:
+            stream.write(text)
+        else:
+            self._hold(stream, execution, text)
+            self._send_held()
+
+    def _hold(self, stream, execution, text):
+        with self._held_lock:
+            parts = self._held.setdefault((stream, execution), [])
+            parts.append(text)
+            if "\n" in text or len(text) > _MAX_HELD_CHARS:
+                self._send_held()
+
+    def _send_held(self):
+        with self._held_lock:
+            while self._held:
+                (stream, execution), parts = self._held.popitem()
+                header = {"emit": "stream", "id": execution.id, "name": stream.title}
+                self._connection.send(header, ["".join(parts).encode("utf-8", "backslashreplace")])
+
+    def forget(self):
+        """In a forked child: its output is only what it writes to the descriptors."""
+        self._held.clear()
+        self._held_lock = RLock()
+        if self._following:
+            self._following = False
+            for stream in self.both:
+                self._show(stream)
