@@ -27,7 +27,7 @@ def lines_of(output):
 def show(notebook, out, colour):
     dim, normal = ("\033[2m", "\033[0m") if colour else ("", "")
     for cell in notebook["cells"]:
-        if cell["cell_type"] != "code":
+        if cell["cell_type"] != "code" or not cell["source"]:
             continue
         prompt = "In [%s]: " % (cell["execution_count"] or " ")
         source = text(cell["source"]).rstrip().split("\n")

@@ -1,12 +1,20 @@
 """Executions: which one runs, and which one the calling code belongs to."""
 
 import threading
-from _thread import get_ident
+from _thread import allocate_lock, get_ident
 from contextvars import ContextVar
 from functools import wraps
 
+# The kernel ends a worker that sends more for one cell. A few frames are left for the cell to end with.
+_MAX_FRAMES = 1_000_000 - 10
+_MAX_BYTES = (4 << 30) - (300 << 20)
+
 # Of the execution that a piece of code belongs to. Tasks and callbacks of the event loop inherit it.
 _owner = ContextVar("capsule_execution", default=None)
+
+
+class OutputLimit(ValueError):
+    """A cell wants to send more than the protocol allows."""
 
 
 class Execution:
@@ -20,14 +28,26 @@ class Execution:
         self.allow_stdin = header["allow_stdin"]
         self.user_expressions = header["user_expressions"]
         self.payload = []
-        self.frame_count = 0
-        self.byte_count = 0
+        self._frames = 0
+        self._bytes = 0
+
+    def account(self, parts):
+        """Counts an encoded frame that is about to be sent. Raises OutputLimit."""
+        size = sum(map(len, parts))
+        if self._frames >= _MAX_FRAMES:
+            raise OutputLimit(f"one cell cannot show more than {_MAX_FRAMES:,} things; print them, or show fewer")
+        if self._bytes + size > _MAX_BYTES:
+            raise OutputLimit(f"one cell cannot show more than {_MAX_BYTES:,} bytes; write them to a file")
+        self._frames += 1
+        self._bytes += size
 
 
 class Executions:
     def __init__(self):
         self.running = None
         self.last = None
+        # Held to do what only a running execution may do.
+        self.not_ending = allocate_lock()
         self._main = get_ident()
 
     def begin(self, execution):
@@ -36,7 +56,8 @@ class Executions:
         _owner.set(execution)
 
     def end(self):
-        self.running = None
+        with self.not_ending:
+            self.running = None
 
     def owner(self):
         """The execution that the calling code belongs to, None if that is unknown."""
@@ -46,6 +67,10 @@ class Executions:
             thread = threading._active.get(get_ident())
             execution = getattr(thread, "_capsule_execution", None)
         return execution
+
+    @staticmethod
+    def owner_in(context):
+        return context.get(_owner)
 
     def current(self):
         """The execution to which output of the calling code goes, None before the first."""

@@ -32,29 +32,28 @@ class SessionLoop:
     def prepare(self):
         """Imports asyncio and makes the loop."""
         standard("asyncio")
-        self._get()
+        return self._get()
+
+    def restore(self):
+        """Makes it the main thread's loop again, if there is one: asyncio.run() and cells may have set another."""
+        if "asyncio" in sys.modules:
+            self._get()
 
     def _get(self):
+        asyncio = sys.modules["asyncio"]
         if self._loop is None or self._loop.is_closed():
-            asyncio = sys.modules["asyncio"]
             self._loop = asyncio.new_event_loop()
             self._loop.set_task_factory(self._make_task)
             self._loop.set_exception_handler(self._report)
             self._own_files = len(self._files())
-        self.restore()
+        asyncio.set_event_loop(self._loop)
         return self._loop
-
-    def restore(self):
-        """Makes it the main thread's loop again, if there is one: asyncio.run() and cells may have set another."""
-        if self._loop is not None:
-            sys.modules["asyncio"].set_event_loop(self._loop)
 
     # Cells
 
     def run(self, coroutine):
         """Runs a cell's coroutine to its end. An interrupt between two of its steps cancels it."""
-        self.prepare()
-        loop = self._get()
+        loop = self.prepare()
         asyncio = sys.modules["asyncio"]
         task = loop.create_task(coroutine)
         self._interrupts.steps(loop, task)
@@ -63,9 +62,11 @@ class SessionLoop:
                 try:
                     return loop.run_until_complete(task)
                 except asyncio.CancelledError as cancelled:
-                    if self._interrupts.task_cancelled:
-                        raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
-                    raise
+                    if not self._interrupts.task_cancelled:
+                        raise
+                    while isinstance(cancelled.__context__, asyncio.CancelledError):
+                        cancelled = cancelled.__context__  # where the cell waited, before Python 3.11
+                    raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
                 except BaseException as error:
                     if task.done() or self._interrupts.ending:
                         raise
@@ -86,11 +87,13 @@ class SessionLoop:
     def _report(self, loop, context):
         """What nobody waited for goes to the cell that made it."""
         source = context.get("task") or context.get("future")
-        execution = getattr(source, "_capsule_execution", None) or self._executions.owner()
-        text = context["message"] + "\n"
+        execution = getattr(source, "_capsule_execution", None)
+        if execution is None and "handle" in context:
+            execution = self._executions.owner_in(context["handle"]._context)
+        text = context.get("message", "Unhandled exception in the event loop") + "\n"
         if context.get("exception") is not None:
-            text += "\n".join(tracebacks.describe(context["exception"])[2]) + "\n"
-        self._streams.write_as(execution, self._streams.err, text)
+            text += "\n".join(tracebacks.describe(context["exception"]).traceback) + "\n"
+        self._streams.write_as(execution or self._executions.current(), self._streams.err, text)
 
     def _follow_run(self, runners):
         """Lets asyncio.run() be used while the session's loop runs a cell: on a loop of its own, as in any program."""
@@ -106,7 +109,7 @@ class SessionLoop:
                 try:
                     return run(main, **options)
                 finally:
-                    self.restore()
+                    self._get()
             task = asyncio.current_task(outer)
             asyncio._set_running_loop(None)
             if task is not None:
@@ -117,7 +120,7 @@ class SessionLoop:
                 if task is not None:
                     asyncio.tasks._enter_task(outer, task)
                 asyncio._set_running_loop(outer)
-                self.restore()
+                self._get()
 
         runners.run = run_nested
 
@@ -144,26 +147,32 @@ class SessionLoop:
         ended = False
 
         def read():
-            nonlocal frame, ended
+            nonlocal ended
             ended = not incoming.receive()
-            frame = incoming.parser.take()
-            if ended or frame is not None:
-                loop.stop()
+            loop.stop()
 
         frame = incoming.parser.take()
         if frame is not None:
-            # There is no time to wait, but the tasks get a turn.
+            # Nothing to wait for, but the tasks get their turn.
             loop.call_soon(loop.stop)
-            loop.run_forever()
+            self._run_forever()
             return frame
         loop.add_reader(incoming.descriptor, read)
         try:
             while frame is None and not ended:
-                loop.run_forever()
+                self._run_forever()
+                frame = incoming.parser.take()
         finally:
-            if not loop.is_closed():
-                loop.remove_reader(incoming.descriptor)
+            loop.remove_reader(incoming.descriptor)
         return frame
+
+    def _run_forever(self):
+        try:
+            self._loop.run_forever()
+        except (KeyboardInterrupt, SystemExit):
+            # A task's own, which has ended that task only.
+            if self._interrupts.ending:
+                raise
 
     def close(self):
         """At the worker's orderly end: tasks are cancelled, so that they can clean up."""

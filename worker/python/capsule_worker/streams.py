@@ -185,7 +185,9 @@ class Streams:
             while self._held:
                 (stream, execution), parts = self._held.popitem()
                 header = {"emit": "stream", "id": execution.id, "name": stream.title}
-                self._connection.send(header, ["".join(parts).encode("utf-8", "backslashreplace")])
+                frame = self._connection.encode(header, ["".join(parts).encode("utf-8", "backslashreplace")])
+                execution.account(frame)
+                self._connection.write(frame)
 
     def forget(self):
         """In a forked child: its output is only what it writes to the descriptors."""

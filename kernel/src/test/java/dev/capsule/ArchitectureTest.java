@@ -56,9 +56,11 @@ class ArchitectureTest {
     @Test
     void packagesImportOnlyWhatTheTableAllows() {
         IMPORTS.forEach((name, allowed) -> {
-            var own = Stream.concat(Stream.of(name), allowed.stream()).map(p -> "dev.capsule." + p).toArray(String[]::new);
+            var own = Stream.concat(Stream.of(name), allowed.stream()).map(p -> "dev.capsule." + p)
+                    .toArray(String[]::new);
             noClasses().that().resideInAPackage("dev.capsule." + name).should()
-                    .dependOnClassesThat(resideInAPackage("dev.capsule..").and(DescribedPredicate.not(resideInAnyPackage(own))))
+                    .dependOnClassesThat(
+                            resideInAPackage("dev.capsule..").and(DescribedPredicate.not(resideInAnyPackage(own))))
                     .check(MAIN);
         });
     }

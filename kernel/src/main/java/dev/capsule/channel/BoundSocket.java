@@ -31,7 +31,7 @@ abstract sealed class BoundSocket permits RouterSocket, PublisherSocket, EchoSoc
         } catch (IOException | UnresolvedAddressException e) {
             throw new ChannelException(("cannot listen on %s port %d (%s): another process may have this port, or the "
                     + "address is not one of this machine; start the kernel again with another connection file")
-                            .formatted(address.getHostString(), address.getPort(), e), e);
+                    .formatted(address.getHostString(), address.getPort(), e), e);
         }
     }
 

@@ -48,7 +48,7 @@ sealed interface Traffic {
             var metadata = new ByteArrayOutputStream();
             metadata.write("Socket-Type".length());
             metadata.writeBytes("Socket-Type".getBytes(StandardCharsets.US_ASCII));
-            metadata.writeBytes(new byte[] {0, 0, 0, (byte) type.length});
+            metadata.writeBytes(new byte[]{0, 0, 0, (byte) type.length});
             metadata.writeBytes(type);
             return new Command("READY", metadata.toByteArray());
         }

@@ -162,7 +162,8 @@ final class KernelCommand {
                 return program;
             }
         }
-        throw new RefusedException("the worker's files are not beside " + jar + "; install again with: capsule install --replace");
+        throw new RefusedException(
+                "the worker's files are not beside " + jar + "; install again with: capsule install --replace");
     }
 
     private static Optional<Path> historyFile(@Nullable String given, Map<String, String> environment) {

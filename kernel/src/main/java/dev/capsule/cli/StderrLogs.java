@@ -40,7 +40,8 @@ public final class StderrLogs extends System.LoggerFinder {
         public void log(Level level, @Nullable ResourceBundle bundle, @Nullable String message,
                 @Nullable Throwable thrown) {
             if (isLoggable(level)) {
-                System.err.println("[capsule " + LocalTime.now(ZoneId.systemDefault()).truncatedTo(ChronoUnit.MILLIS) + " " + level + " "
+                System.err.println("[capsule " + LocalTime.now(ZoneId.systemDefault()).truncatedTo(ChronoUnit.MILLIS)
+                        + " " + level + " "
                         + name + "] " + message);
                 if (thrown != null) {
                     thrown.printStackTrace();

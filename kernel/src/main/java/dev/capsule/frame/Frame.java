@@ -71,7 +71,8 @@ public sealed interface Frame {
 
     /// The worker's `hello`.
     record Hello(int protocol, Encoding encoding, String languageName, String languageVersion, String implementation)
-            implements FromWorker {}
+            implements
+                FromWorker {}
 
     record Ready() implements FromWorker {}
 

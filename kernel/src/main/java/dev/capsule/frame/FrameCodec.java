@@ -143,8 +143,9 @@ public final class FrameCodec {
             case "hello" -> {
                 // Before anything else: what follows may look different in another version.
                 if (fields.integer("protocol") != PROTOCOL) {
-                    throw new FrameException("worker speaks frame protocol %d, this kernel speaks %d; install both from the same Capsule"
-                            .formatted(fields.integer("protocol"), PROTOCOL));
+                    throw new FrameException(
+                            "worker speaks frame protocol %d, this kernel speaks %d; install both from the same Capsule"
+                                    .formatted(fields.integer("protocol"), PROTOCOL));
                 }
                 var language = fields.object("language");
                 yield new Frame.Hello(PROTOCOL, Encoding.named(fields.string("encoding")), language.string("name"),

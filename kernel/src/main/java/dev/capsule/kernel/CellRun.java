@@ -93,7 +93,7 @@ final class CellRun implements ExecutionListener {
     }
 
     @Override
-    public void settled(Outcome outcome) {
+    public synchronized void settled(Outcome outcome) {
         whenSettled.accept(this, outcome);
     }
 }

@@ -54,9 +54,9 @@ final class Common {
                     shutdown.run();
                 }
                 case Request.Unknown(var msgType) -> LOG.log(Level.WARNING, () -> "unknown message type " + msgType);
-                case Request.Execute _, Request.Complete _, Request.Inspect _, Request.IsComplete _,
-                        Request.History _ -> LOG.log(Level.WARNING,
-                                () -> exchange.request().header().msgType() + " is answered on shell only");
+                case Request.Execute _,Request.Complete _,Request.Inspect _,Request.IsComplete _,Request.History _ ->
+                    LOG.log(Level.WARNING,
+                            () -> exchange.request().header().msgType() + " is answered on shell only");
             }
         }
     }

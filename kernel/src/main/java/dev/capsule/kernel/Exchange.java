@@ -56,7 +56,8 @@ final class Exchange implements AutoCloseable {
         if (socket.send(request.identities().getFirst(), frames)) {
             return Optional.of(message.msgId());
         }
-        LOG.log(Level.DEBUG, () -> msgType + " has nobody to go to: the client of " + request.header().msgId() + " left");
+        LOG.log(Level.DEBUG,
+                () -> msgType + " has nobody to go to: the client of " + request.header().msgId() + " left");
         return Optional.empty();
     }
 

@@ -157,7 +157,8 @@ public final class History implements AutoCloseable {
             Files.createDirectories(path.toAbsolutePath().getParent());
             try {
                 // What people type is nobody else's business.
-                Files.createFile(path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+                Files.createFile(path,
+                        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
             } catch (FileAlreadyExistsException e) {
                 LOG.log(Level.DEBUG, () -> "history goes on in " + path);
             }

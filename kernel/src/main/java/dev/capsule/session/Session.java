@@ -198,7 +198,8 @@ public final class Session {
             Future<?> _ = clock.schedule(() -> whileRunning(execution, WorkerProcess::interruptFromOutside),
                     SIGNAL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
-                LOG.log(Level.INFO, () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
+                LOG.log(Level.INFO,
+                        () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
                 live.kill();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
@@ -246,7 +247,8 @@ public final class Session {
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
                 new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
             case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
-            case Settlement.TimedOut<Frame.Resolve>() -> Outcome.Failed.because("TimeoutError", "the cell took too long");
+            case Settlement.TimedOut<Frame.Resolve>() ->
+                Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
     }
 
@@ -304,8 +306,10 @@ public final class Session {
         private Execution emitter(String id) {
             synchronized (Session.this) {
                 var known = executions.get(id);
-                return counted(known != null ? known : last.orElseThrow(
-                        () -> new FrameException("frame for the execution " + id + " before any was run")));
+                return counted(known != null
+                        ? known
+                        : last.orElseThrow(
+                                () -> new FrameException("frame for the execution " + id + " before any was run")));
             }
         }
 

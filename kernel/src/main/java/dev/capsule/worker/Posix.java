@@ -105,7 +105,7 @@ final class Posix {
         }
     }
 
-    /// Makes writes to a full pipe fail instead of waiting.
+    /// Makes reads from an empty and writes to a full pipe fail instead of waiting.
     static void setNonBlocking(int descriptor) throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
@@ -162,9 +162,9 @@ final class Posix {
         }
     }
 
-    /// Reads what is there, waiting for the first byte.
+    /// Reads what is there, waiting for the first byte unless the descriptor does not block.
     ///
-    /// @return the number of bytes; 0 when every writer has closed its end
+    /// @return the number of bytes; 0 when every writer has closed its end; -1 when nothing is there
     static int read(int descriptor, MemorySegment target) throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
@@ -173,8 +173,13 @@ final class Posix {
                 if (count >= 0) {
                     return (int) count;
                 }
-                if ((int) ERRNO_VALUE.get(errno, 0L) != EINTR) {
-                    throw failure("read", errno);
+                switch ((int) ERRNO_VALUE.get(errno, 0L)) {
+                    case EINTR -> {
+                    }
+                    case EAGAIN -> {
+                        return -1;
+                    }
+                    default -> throw failure("read", errno);
                 }
             }
         } catch (Throwable e) {
@@ -195,7 +200,8 @@ final class Posix {
                     return count;
                 }
                 switch ((int) ERRNO_VALUE.get(errno, 0L)) {
-                    case EINTR -> {}
+                    case EINTR -> {
+                    }
                     case EAGAIN -> {
                         return 0;
                     }

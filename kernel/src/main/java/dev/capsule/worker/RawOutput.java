@@ -16,40 +16,55 @@ final class RawOutput {
     /// A pipe is read in one go.
     private static final int READ_BYTES = Posix.MAX_PIPE_BYTES;
 
-    private final int stdout;
-    private final int stderr;
+    // Negative when no writer is left.
+    private int stdout;
+    private int stderr;
     private final Map<Frame.Stream, byte[]> tails = new EnumMap<>(Frame.Stream.class);
     private final BiConsumer<Frame.Stream, byte[]> sink;
     private final MemorySegment target = Arena.ofAuto().allocate(READ_BYTES);
-    private final Posix.PollSet poll = new Posix.PollSet(2);
 
     // Bytes of one stream that were read and not handed on.
     private Frame.Stream stream = Frame.Stream.STDOUT;
     private byte[] pending = new byte[8 << 10];
     private int length;
 
+    /// @param stdout does not block; nor does `stderr`
     /// @param sink gets text of at least one byte
     RawOutput(int stdout, int stderr, BiConsumer<Frame.Stream, byte[]> sink) {
         this.stdout = stdout;
         this.stderr = stderr;
         this.sink = sink;
-        poll.set(0, stdout, Posix.POLLIN);
-        poll.set(1, stderr, Posix.POLLIN);
     }
 
     int pendingBytes() {
         return length;
     }
 
-    /// Reads what is there of one stream; there must be something, or no writer left.
+    /// The descriptor to wait for; negative when the stream has no writer left, so that there is nothing to wait for.
+    int descriptor(Frame.Stream from) {
+        return from == Frame.Stream.STDOUT ? stdout : stderr;
+    }
+
+    /// Reads what is there of both streams.
     ///
-    /// @return the number of bytes; 0 when no writer is left
-    int read(Frame.Stream from) throws IOException {
-        int count = Posix.read(from == Frame.Stream.STDOUT ? stdout : stderr, target);
+    /// @return the number of bytes
+    int read() throws IOException {
+        return read(Frame.Stream.STDOUT, stdout) + read(Frame.Stream.STDERR, stderr);
+    }
+
+    private int read(Frame.Stream from, int descriptor) throws IOException {
+        if (descriptor < 0) {
+            return 0;
+        }
+        int count = Posix.read(descriptor, target);
         if (count > 0) {
             append(from, count);
+        } else if (count == 0 && from == Frame.Stream.STDOUT) {
+            stdout = -1;
+        } else if (count == 0) {
+            stderr = -1;
         }
-        return count;
+        return Math.max(0, count);
     }
 
     /// Reads both streams until they are empty.
@@ -57,18 +72,8 @@ final class RawOutput {
     /// @return the number of bytes
     int drain() throws IOException {
         int bytes = 0;
-        while (poll.await(0)) {
-            int before = bytes;
-            if (poll.ready(0)) {
-                bytes += read(Frame.Stream.STDOUT);
-            }
-            if (poll.ready(1)) {
-                bytes += read(Frame.Stream.STDERR);
-            }
-            if (bytes == before) {
-                // Only ends of file are left.
-                break;
-            }
+        for (int more = read(); more > 0; more = read()) {
+            bytes += more;
         }
         return bytes;
     }

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
@@ -62,6 +63,9 @@ public final class WorkerProcess {
     private static final int SLOTS = 6;
 
     private static final File NOTHING = new File("/dev/null");
+    /// How long a worker may live on after it closed its frames.
+    private static final long EXIT_GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+
     private static final int MAX_BOOT_OUTPUT_BYTES = 8 << 10;
 
     /// `setpriv --pdeathsig` acts when the thread that started the process ends: this one never does.
@@ -114,6 +118,7 @@ public final class WorkerProcess {
     private long lastActivityNanos = System.nanoTime();
     private long lastBatchNanos = lastActivityNanos - BATCH_NANOS;
     private long batchNanos = BATCH_NANOS;
+    private OptionalLong silentSinceNanos = OptionalLong.empty();
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
@@ -134,6 +139,8 @@ public final class WorkerProcess {
         requests = writer(requestsPipe);
         control = writer(controlPipe);
         wake = writer(wakePipe);
+        Posix.setNonBlocking(stdout.readEnd());
+        Posix.setNonBlocking(stderr.readEnd());
     }
 
     private Posix.Pipe open() throws IOException {
@@ -182,8 +189,8 @@ public final class WorkerProcess {
                 running = Optional.of(execute.id());
                 yield requests.write(bytes) && !parked;
             }
-            case Frame.Offer _, Frame.Complete _, Frame.Inspect _, Frame.IsComplete _ -> requests.write(bytes);
-            case Frame.Cancel _, Frame.Flush _, Frame.Delivered _, Frame.Shutdown _, Frame.Answer _, Frame.Refuse _ ->
+            case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _ -> requests.write(bytes);
+            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
@@ -308,8 +315,8 @@ public final class WorkerProcess {
         while (!exited) {
             // What a fast writer says is left in its pipe for a moment, so that it wakes nobody for each line.
             boolean holdsBack = System.nanoTime() - lastBatchNanos < batchNanos;
-            poll.set(STDOUT_SLOT, holdsBack ? -1 : stdout.readEnd(), Posix.POLLIN);
-            poll.set(STDERR_SLOT, holdsBack ? -1 : stderr.readEnd(), Posix.POLLIN);
+            poll.set(STDOUT_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDOUT), Posix.POLLIN);
+            poll.set(STDERR_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDERR), Posix.POLLIN);
             poll.set(REQUESTS_SLOT, requests.hasBacklog() ? requests.descriptor() : -1, Posix.POLLOUT);
             poll.set(CONTROL_SLOT, control.hasBacklog() ? control.descriptor() : -1, Posix.POLLOUT);
             await(poll, output.pendingBytes() > 0 || holdsBack);
@@ -319,10 +326,10 @@ public final class WorkerProcess {
             requests.flush();
             control.flush();
             if (poll.ready(FRAMES_SLOT)) {
-                readFrames(decoder, output, target);
+                readFrames(poll, decoder, output, target);
             }
             if (poll.ready(STDOUT_SLOT) || poll.ready(STDERR_SLOT)) {
-                readOutput(poll, output);
+                readOutput(output);
             } else if (output.pendingBytes() > 0 && System.nanoTime() - lastBatchNanos >= batchNanos) {
                 handOn(output);
             }
@@ -334,7 +341,13 @@ public final class WorkerProcess {
     private void await(Posix.PollSet poll, boolean batching) throws IOException {
         long now = System.nanoTime();
         long nanos;
-        if (batching) {
+        if (silentSinceNanos.isPresent()) {
+            nanos = Math.max(0, silentSinceNanos.getAsLong() + EXIT_GRACE_NANOS - now);
+            if (nanos == 0) {
+                condemn(new End.Violation("it closed the pipe of its frames"));
+                nanos = EXIT_GRACE_NANOS;
+            }
+        } else if (batching) {
             nanos = Math.max(0, lastBatchNanos + batchNanos - now);
         } else if (running.isPresent()) {
             nanos = Math.max(0, Math.max(startedAtNanos, lastTickNanos) + tickNanos - now);
@@ -349,9 +362,16 @@ public final class WorkerProcess {
         parked = false;
     }
 
-    private void readFrames(FrameDecoder decoder, RawOutput output, MemorySegment target) throws IOException {
+    private void readFrames(Posix.PollSet poll, FrameDecoder decoder, RawOutput output, MemorySegment target)
+            throws IOException {
         int count = Posix.read(frames.readEnd(), target);
         lastActivityNanos = System.nanoTime();
+        if (count == 0) {
+            // Most likely it has just ended; if not, it will never say anything again.
+            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
+            silentSinceNanos = OptionalLong.of(lastActivityNanos);
+            return;
+        }
         decoder.feed(target.asSlice(0, count).asByteBuffer());
         try {
             for (var frame = decoder.next(); frame.isPresent(); frame = decoder.next()) {
@@ -374,8 +394,8 @@ public final class WorkerProcess {
             }
             case Frame.Resolve(var id, _, _) -> settled(id, output);
             case Frame.Reject(var id, _, _, _) -> settled(id, output);
-            case Frame.Ready _, Frame.Result _, Frame.Display _, Frame.UpdateDisplay _, Frame.LateStream _,
-                    Frame.ClearOutput _, Frame.Input _ -> output.flush();
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
+                output.flush();
         }
         listener.frame(frame);
     }
@@ -397,13 +417,8 @@ public final class WorkerProcess {
         Posix.close(descriptor);
     }
 
-    private void readOutput(Posix.PollSet poll, RawOutput output) throws IOException {
-        int count = 0;
-        for (var stream : Frame.Stream.values()) {
-            if (poll.ready(stream == Frame.Stream.STDOUT ? STDOUT_SLOT : STDERR_SLOT)) {
-                count += output.read(stream);
-            }
-        }
+    private void readOutput(RawOutput output) throws IOException {
+        int count = output.read();
         lastActivityNanos = System.nanoTime();
         bytesSinceTick += count;
         batchNanos = count > BURST_BYTES ? BURST_BATCH_NANOS : BATCH_NANOS;

@@ -39,13 +39,16 @@ class VectorsTest {
 
     @TestFactory
     Stream<DynamicTest> goodFramesAreReadAndWritten() throws IOException {
-        return read("frames.json", new TypeReference<List<Good>>() {}).stream().flatMap(good -> Stream.of(Encoding.values())
-                .map(encoding -> DynamicTest.dynamicTest(good.name() + " in " + encoding, () -> check(good, encoding))));
+        return read("frames.json", new TypeReference<List<Good>>() {
+        }).stream().flatMap(good -> Stream.of(Encoding.values())
+                .map(encoding -> DynamicTest.dynamicTest(good.name() + " in " + encoding,
+                        () -> check(good, encoding))));
     }
 
     private static void check(Good good, Encoding encoding) {
         byte[] bytes = HEX.parseHex(good.hex(encoding));
-        var parts = FrameCodec.split(ByteBuffer.wrap(bytes, Integer.BYTES, bytes.length - Integer.BYTES).slice(), encoding);
+        var parts = FrameCodec.split(ByteBuffer.wrap(bytes, Integer.BYTES, bytes.length - Integer.BYTES).slice(),
+                encoding);
         assertEquals(withLongs(good.header()), new LinkedHashMap<>(parts.header()));
         assertEquals(good.buffers_hex(), parts.buffers().stream().map(HEX::formatHex).toList());
         byte[] again = FrameCodec.encode(new LinkedHashMap<>(parts.header()), parts.buffers(), encoding);
@@ -73,7 +76,8 @@ class VectorsTest {
 
     @TestFactory
     Stream<DynamicTest> badFramesAreRefused() throws IOException {
-        return read("bad.json", new TypeReference<List<Bad>>() {}).stream()
+        return read("bad.json", new TypeReference<List<Bad>>() {
+        }).stream()
                 .map(bad -> DynamicTest.dynamicTest(bad.name(), () -> {
                     var refusal = assertThrows(FrameException.class, () -> {
                         var decoder = new FrameDecoder();

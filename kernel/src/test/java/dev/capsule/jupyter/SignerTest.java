@@ -20,7 +20,8 @@ class SignerTest {
     @Test
     void signsAsPythonDoes() {
         var signature = new Signer("hmac-sha256", "secret").sign(HEADER, EMPTY, EMPTY, CONTENT);
-        assertEquals("ba95035fc1c6e1cd28e979d79a8057944610640d55e91dc92745e2822f31afc3", new String(signature, StandardCharsets.US_ASCII));
+        assertEquals("ba95035fc1c6e1cd28e979d79a8057944610640d55e91dc92745e2822f31afc3",
+                new String(signature, StandardCharsets.US_ASCII));
     }
 
     @Test

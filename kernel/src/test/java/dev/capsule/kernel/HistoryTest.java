@@ -38,7 +38,8 @@ class HistoryTest {
                     find(first, new HistoryQuery.Tail(10)));
             second.add(1, "b");
             second.add(2, "a = 1");
-            assertEquals(List.of(new HistoryEntry(1, 1, "a = 1", Optional.of("1")), entry(2, 1, "b"), entry(2, 2, "a = 1")),
+            assertEquals(
+                    List.of(new HistoryEntry(1, 1, "a = 1", Optional.of("1")), entry(2, 1, "b"), entry(2, 2, "a = 1")),
                     find(second, new HistoryQuery.Tail(10)));
             assertEquals(List.of(entry(2, 2, "a = 1")), find(second, new HistoryQuery.Tail(1)));
             assertEquals(List.of(entry(2, 1, "b")), find(second, new HistoryQuery.Range(0, 1, Optional.of(2))));

@@ -13,7 +13,8 @@ class LaunchTest {
 
     @Test
     void unsandboxedKeepsTheEnvironmentButForWhatIsAboutTheKernelsOwnPython() {
-        var launch = Launch.unsandboxed(List.of("/usr/bin/python3", "main.py"), Optional.of(Path.of("/usr/bin/setpriv")),
+        var launch = Launch.unsandboxed(List.of("/usr/bin/python3", "main.py"),
+                Optional.of(Path.of("/usr/bin/setpriv")),
                 Map.of("HOME", "/home/ada", "PYTHONDONTWRITEBYTECODE", "1", "PYTHONPATH", "/p"), WORKSPACE);
         assertEquals(new Launch(
                 List.of("/usr/bin/setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "main.py"),

@@ -154,6 +154,7 @@ class InterpreterTest {
         var choice = choose(Map.of("VIRTUAL_ENV", root + "/venv"));
         assertTrue(choice instanceof Choice.Found(Python python, String reason) && python.path().equals(link)
                 && python.prefix().equals(root.resolve("venv")) && !python.hasIPython(), choice::toString);
+        Files.delete(link);
     }
 
     /// A package in the current directory is chance, one on PYTHONPATH is meant.

@@ -1,0 +1,232 @@
+"""Beginnings and ends: no process is left, ports are free again, and what cannot start says why."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+from kernels import KERNEL_NAME, PATIENCE, Kernel, Watch, connection, descendants
+from wire import Client
+
+# Starts a kernel with a program of the user below it, tells of it, and waits to be killed.
+PARENT = """
+import json, sys
+from kernels import Kernel
+from wire import Client
+kernel = Kernel()
+client = Client(kernel.info)
+{cells}
+print(json.dumps(kernel.pid), flush=True)
+sys.stdin.read()
+"""
+
+CHILD = "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
+
+
+class Lifecycle(unittest.TestCase):
+    def watch(self, kernel_pid, expected):
+        """Watches a kernel and what is below it, which must be at least so many processes."""
+        pids = [kernel_pid, *descendants(kernel_pid)]
+        self.assertGreaterEqual(len(pids), expected, f"processes: {pids}")
+        watch = Watch(pids)
+        self.addCleanup(watch.kill)
+        return watch
+
+    def killed_parent(self, cells):
+        parent = subprocess.Popen(
+            [sys.executable, "-c", PARENT.format(cells=cells)],
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.addCleanup(parent.stdin.close)
+        self.addCleanup(parent.stdout.close)
+        self.addCleanup(parent.wait)
+        self.addCleanup(parent.kill)
+        line = parent.stdout.readline()
+        self.assertTrue(line, "the parent did not start its kernel")
+        watch = self.watch(json.loads(line), 3)
+        parent.kill()
+        return watch
+
+    def test_a_killed_parent_leaves_nothing_after_two_seconds(self):
+        watch = self.killed_parent(f"client.execute({CHILD!r})")
+        self.assertEqual([], watch.survivors(2))
+
+    def test_a_parent_killed_during_a_cell_leaves_nothing_after_two_seconds(self):
+        code = CHILD + "\nprint('now', flush=True)\nimport itertools; sum(itertools.repeat(0))"
+        watch = self.killed_parent(f"client.wait_text(client.start({code!r}), 'now')")
+        self.assertEqual([], watch.survivors(2))
+
+    def test_a_killed_front_leaves_nothing(self):
+        with Kernel() as kernel, Client(kernel.info) as client:
+            client.execute(CHILD)
+            watch = self.watch(kernel.pid, 3)
+            kernel.process.kill()
+            self.assertEqual([], watch.survivors(2))
+
+    def test_a_terminated_kernel_leaves_nothing(self):
+        with Kernel() as kernel, Client(kernel.info) as client:
+            client.execute(CHILD)
+            watch = self.watch(kernel.pid, 3)
+            kernel.process.terminate()
+            self.assertEqual([], watch.survivors(5))
+
+    def test_shutdown_ends_children_that_left_their_group(self):
+        code = "import subprocess; child = subprocess.Popen(['sleep', '1000'], start_new_session=True)"
+        with Kernel() as kernel, Client(kernel.info) as client:
+            client.execute(code)
+            watch = self.watch(kernel.pid, 3)
+            client.request("shutdown_request", {"restart": False}, channel="control")
+            self.assertEqual([], watch.survivors(5))
+
+    def test_exit_handlers_run_at_shutdown(self):
+        with tempfile.TemporaryDirectory() as directory, Kernel() as kernel, Client(kernel.info) as client:
+            trace = Path(directory) / "trace"
+            client.execute(f"import atexit, pathlib; atexit.register(pathlib.Path({str(trace)!r}).write_text, 'bye')")
+            client.send("shutdown_request", {"restart": False}, channel="control")
+            kernel.process.wait(PATIENCE)
+            self.assertEqual("bye", trace.read_text())
+
+    def test_an_interrupt_of_the_process_group_does_not_end_the_kernel(self):
+        with Kernel() as kernel, Client(kernel.info) as client:
+            client.execute("kept = 41")
+            for _ in range(3):
+                os.killpg(kernel.pid, signal.SIGINT)
+            self.assertEqual("42", client.execute("kept + 1").result())
+            self.assertTrue(kernel.alive())
+
+    def test_fifty_restarts_on_the_same_ports(self):
+        info = connection()
+        sessions = set()
+        watches = []
+        for restart in range(50):
+            with Kernel(info) as kernel, Client(info) as client:
+                self.assertEqual(str(restart), client.execute(f"{restart}").result())
+                sessions.add(client.everything[-1]["header"]["session"])
+                watches.append(self.watch(kernel.pid, 2))
+                message_id = client.send("shutdown_request", {"restart": True}, channel="control")
+                client.wait(lambda: message_id in client.replies, "shutdown_reply")
+                kernel.process.wait(PATIENCE)
+        self.assertEqual(50, len(sessions))
+        self.assertEqual([], [pid for watch in watches for pid in watch.survivors(2)])
+
+    def test_a_client_that_stays_connected_meets_the_restarted_kernel(self):
+        info = connection()
+        with Kernel(info) as first, Client(info) as client:
+            client.execute("1")
+            client.request("shutdown_request", {"restart": True}, channel="control", replied=True)
+            first.process.wait(PATIENCE)
+            client.orphans.clear()
+            with Kernel(info):
+                client.wait(lambda: any(m["msg_type"] == "iopub_welcome" for m in client.orphans), "a second welcome")
+                self.assertEqual("2", client.execute("1 + 1").result())
+
+    def test_it_is_ready_before_its_worker_is(self):
+        """kernel_info does not wait for a Python that takes for ever to start."""
+        with tempfile.TemporaryDirectory() as directory:
+            fake = script(directory, "import sys, time\nif '-c' in sys.argv: sys.exit(9)\ntime.sleep(1000)")
+            with Kernel(environment={"CAPSULE_PYTHON": fake}, change_argv=without_python) as kernel:
+                with Client(kernel.info) as client:
+                    self.assertEqual("ok", client.request("kernel_info_request", channel="control").status)
+
+
+class Pythons(unittest.TestCase):
+    """A Python that cannot be used is named, with what is wrong with it, and nothing hangs."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+
+    def assert_told(self, python, says):
+        """Either the kernel refuses to start, or each cell fails; both say the same."""
+        with Kernel(change_argv=lambda argv: with_python(argv, python)) as kernel:
+            told = self.what_is_told(kernel)
+        self.assertIn(python, told)
+        self.assertRegex(told, says)
+
+    def what_is_told(self, kernel):
+        client = Client(kernel.info, subscribed=False)
+        self.addCleanup(client.close)
+        monitor = Watch([kernel.pid])
+        if not monitor.survivors(3):
+            lines = [line for line in kernel.log.wait_end() if line.strip()]
+            self.assertNotEqual(0, kernel.process.wait(PATIENCE))
+            self.assertEqual(1, len(lines), "\n".join(lines))
+            return lines[0]
+        client.subscribe()
+        done = client.execute("1")
+        self.assertEqual("error", done.status)
+        self.assertEqual("error", client.execute("2").status)
+        return done.told()
+
+    def test_one_that_is_not_there(self):
+        self.assert_told(os.path.join(self.directory, "no-python"), "(?i)not found|no such|does not exist|cannot")
+
+    def test_one_that_is_no_program(self):
+        file = Path(self.directory) / "text"
+        file.write_text("no program")
+        self.assert_told(str(file), "(?i)not executable|cannot|permission|not a")
+
+    def test_one_that_is_too_old(self):
+        # Whatever is asked of it, its answer is an old version.
+        old = script(self.directory, "print('3.6.9'); import sys; print('Python 3.6.9', file=sys.stderr)")
+        self.assert_told(old, r"(?i)3\.9|3\.6")
+
+    def test_one_that_is_no_python(self):
+        self.assert_told("/usr/bin/true", "(?i)python|version|hello|ended|exit")
+
+    def test_install_refuses_one_that_is_not_there(self):
+        jar = os.environ.get("CAPSULE_JAR")
+        self.assertTrue(jar, "CAPSULE_JAR names the jar")
+        missing = os.path.join(self.directory, "no-python")
+        done = subprocess.run(
+            [os.environ["CAPSULE_JAVA"], "-jar", jar, "install", "--prefix", self.directory, "--python", missing],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        self.assertNotEqual(0, done.returncode)
+        self.assertIn(missing, done.stderr)
+        self.assertNotIn("\tat ", done.stderr)
+        self.assertEqual([], list(Path(self.directory).rglob("kernel.json")))
+
+
+def script(directory, text):
+    """An executable that is a Python program, by whose name it is called."""
+    path = Path(directory) / "python-script"
+    path.write_text(f"#!{sys.executable}\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def without_python(argv):
+    """The command line without its choice of a Python."""
+    if "--python" in argv:
+        at = argv.index("--python")
+        return argv[:at] + argv[at + 2 :]
+    return [argument for argument in argv if not argument.startswith("--python=")]
+
+
+def with_python(argv, python):
+    return [*without_python(argv), "--python", python]
+
+
+class KernelSpecification(unittest.TestCase):
+    def test_it_is_what_front_ends_expect(self):
+        from jupyter_client.kernelspec import KernelSpecManager
+
+        spec = KernelSpecManager().get_kernel_spec(KERNEL_NAME)
+        self.assertEqual(("Python (Capsule)", "python", "message"), (spec.display_name, spec.language, spec.interrupt_mode))
+        self.assertIn("{connection_file}", spec.argv)
+        self.assertTrue(os.path.isabs(spec.argv[0]) and os.access(spec.argv[0], os.X_OK), spec.argv)
+        files = set(os.listdir(spec.resource_dir))
+        self.assertLessEqual({"kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"}, files)
+        for argument in spec.argv:
+            self.assertNotIn("target/", argument, "a rebuild would remove it")

@@ -1,0 +1,166 @@
+"""display() and its kin: what cells show beside text."""
+
+import os
+import sys
+from _thread import allocate_lock
+
+from . import formatting
+
+_displays = None
+
+
+class Displays:
+    """Sends what cells show, and waits until the kernel has it, so that nothing printed later overtakes it."""
+
+    def __init__(self, connection, executions, streams, interrupts):
+        self._connection = connection
+        self._executions = executions
+        self._interrupts = interrupts
+        self._streams = streams
+        # Frames sent by the running cell's thread that the kernel answers, and how many of them it has answered.
+        self._sent = 0
+        self._delivered = 0
+        self._wake = allocate_lock()
+        self._wake.acquire()
+
+    def install(self):
+        """Makes these the displays of the functions below."""
+        global _displays
+        _displays = self
+
+    def begin(self):
+        self._sent = self._delivered = 0
+
+    def delivered(self, execution_id):
+        """Control thread."""
+        execution = self._executions.running
+        if execution is not None and execution.id == execution_id:
+            self._delivered += 1
+            if self._wake.locked():
+                self._wake.release()
+
+    def emit(self, kind, fields, buffers=()):
+        execution = self._executions.current()
+        if execution is None:
+            raise RuntimeError("nothing can be shown before the first cell")
+        here = self._executions.runs_here(execution)
+        header = {"emit": kind, "id": execution.id, **fields}
+        if here:
+            header["ack"] = True
+        parts = self._connection.encode(header, buffers)
+        execution.account(parts)
+        if not here:
+            self._connection.write(parts)
+            return
+        self._streams.flush()
+        with self._interrupts.shield:
+            self._connection.write(parts)
+            self._sent += 1
+        while self._delivered < self._sent:
+            self._wake.acquire()
+
+    def show(self, value, include=None, exclude=None, metadata=None, display_id=None, update=False, raw=False):
+        shown = (value, {}) if raw else formatting.bundle(value, include, exclude)
+        if shown is None:
+            return
+        data, own_metadata = shown
+        mimes, forms, buffers = formatting.encode(data, {**own_metadata, **(metadata or {})})
+        fields = {"mimes": mimes, "forms": forms}
+        if display_id is not None:
+            fields["display_id"] = display_id
+        self.emit("update_display" if update else "display", fields, buffers)
+
+    def show_figures(self):
+        """Shows the figures that a cell has left open in matplotlib, and closes them."""
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        # It may be half imported.
+        if pyplot is None or not hasattr(pyplot, "get_fignums") or not pyplot.get_fignums():
+            return
+        from io import BytesIO
+
+        try:
+            for number in pyplot.get_fignums():
+                figure = pyplot.figure(number)
+                image = BytesIO()
+                figure.savefig(image, format="png", bbox_inches="tight")
+                self.show({"image/png": image.getvalue(), "text/plain": repr(figure)}, raw=True)
+        finally:
+            pyplot.close("all")
+
+    def add_payload(self, payload):
+        execution = self._executions.current()
+        if execution is None or execution is not self._executions.running:
+            raise RuntimeError(f"{payload['source']}: the cell that this code belongs to has ended")
+        execution.payload.append(payload)
+
+
+def display(
+    *objs,
+    include=None,
+    exclude=None,
+    metadata=None,
+    transient=None,
+    display_id=None,
+    raw=False,
+    clear=False,
+    **kwargs,
+):
+    """Show objects in the notebook.
+
+    include, exclude: MIME types that alone, or not, are shown. metadata: by MIME type, beside what the objects say.
+    display_id: True or a string; the DisplayHandle that is then returned can update what is shown. raw: the objects
+    are dicts of data by MIME type. clear: in place of all that the cell has shown. transient and others are ignored.
+    """
+    handle = None
+    if display_id is not None and display_id is not False:
+        handle = DisplayHandle(None if display_id is True else display_id)
+        display_id = handle.display_id
+    else:
+        display_id = None
+    if clear:
+        clear_output(wait=True)
+    for obj in objs:
+        _displays.show(obj, include, exclude, metadata, display_id, raw=raw)
+    return handle
+
+
+def update_display(obj, *, display_id, include=None, exclude=None, metadata=None, raw=False, **kwargs):
+    """Replace, wherever it is, what was shown under this display_id."""
+    _displays.show(obj, include, exclude, metadata, display_id, update=True, raw=raw)
+
+
+class DisplayHandle:
+    """A place in the notebook whose contents can be replaced."""
+
+    def __init__(self, display_id=None):
+        if display_id is not None and not isinstance(display_id, str):
+            raise TypeError(f"display_id is True or a string, not {display_id!r}")
+        self.display_id = display_id if display_id is not None else os.urandom(16).hex()
+
+    def __repr__(self):
+        return f"<{type(self).__name__} display_id={self.display_id}>"
+
+    def display(self, obj, **kwargs):
+        """Show the object once more, under the same id."""
+        display(obj, display_id=self.display_id, **kwargs)
+
+    def update(self, obj, **kwargs):
+        """Show this object in place of the last."""
+        update_display(obj, display_id=self.display_id, **kwargs)
+
+
+def clear_output(wait=False):
+    """Remove what the cell has shown; with `wait`, only when something else is shown."""
+    _displays.emit("clear_output", {"wait": bool(wait)})
+
+
+def page(data, start=0):
+    """Show text, or a dict of data by MIME type, in the front end's pager."""
+    if not isinstance(data, dict):
+        data = {"text/plain": str(data)}
+    _displays.add_payload({"source": "page", "data": data, "start": start})
+
+
+def set_next_input(text, replace=False):
+    """Put text into the next cell, or in place of this one."""
+    _displays.add_payload({"source": "set_next_input", "text": str(text), "replace": bool(replace)})

@@ -1,0 +1,111 @@
+"""What is told of an exception. Never fails, whatever the exception is."""
+
+import os
+from collections import namedtuple
+
+from . import sources
+from .imports import standard
+
+# A header has at most 4 MiB of ASCII, in which one byte of these texts may take six.
+_MAX_NAME_BYTES = 1 << 10
+_MAX_VALUE_BYTES = 64 << 10
+_MAX_LINE_BYTES = 64 << 10
+_MAX_TRACEBACK_BYTES = 448 << 10
+
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_RED, _PLAIN = "\033[0;31m", "\033[0m"
+
+Description = namedtuple("Description", "ename evalue traceback")
+
+
+def describe(error):
+    """The name of the exception's class, its text, and the lines of its traceback."""
+    name = shorten(type(error).__name__, _MAX_NAME_BYTES)
+    try:
+        value = shorten(_with_titles(str(error)), _MAX_VALUE_BYTES)
+    except Exception:
+        value = f"<str() of this {name} failed>"
+    try:
+        lines = _format(error, value)
+    except Exception:
+        lines = [f"{_RED}{name}{_PLAIN}: {value}"]
+    return Description(name, value, _shorten_all(lines))
+
+
+def shorten(text, limit):
+    """At most `limit` bytes of UTF-8, cut out of the middle."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= limit:
+        return data.decode("utf-8")
+    half = (limit - 64) // 2
+    head, tail = data[:half].decode("utf-8", "ignore"), data[-half:].decode("utf-8", "ignore")
+    return f"{head} … {len(data) - 2 * half:,} bytes left out … {tail}"
+
+
+def _shorten_all(lines):
+    lines = [shorten(line, _MAX_LINE_BYTES) for line in lines]
+    if sum(map(len, lines)) * 4 <= _MAX_TRACEBACK_BYTES:
+        return lines
+    sizes = [len(line.encode("utf-8")) for line in lines]
+    head, tail, room = 0, len(lines), _MAX_TRACEBACK_BYTES
+    while head < tail and sizes[head] + sizes[tail - 1] <= room:
+        room -= sizes[head] + sizes[tail - 1]
+        head, tail = head + 1, tail - 1
+    return lines if head >= tail else [*lines[:head], f"  … {tail - head:,} lines left out …", *lines[tail:]]
+
+
+def _format(error, value):
+    traceback = standard("traceback")
+    sources.refresh()
+    trace = error.__traceback__
+    while trace is not None and _is_own(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    told = traceback.TracebackException(type(error), error, trace)
+    _drop_own_frames(told)
+    if len(value) * 4 >= _MAX_VALUE_BYTES and hasattr(told, "_str"):
+        told._str = value
+    lines = [_with_titles(chunk.rstrip("\n")) for chunk in told.format()]
+    return [_with_colour(line, type(error)) for line in lines]
+
+
+def _is_own(filename):
+    return filename.startswith(_OWN_FOLDER)
+
+
+def _drop_own_frames(told):
+    todo, seen = [told], set()
+    while todo:
+        told = todo.pop()
+        if told is not None and id(told) not in seen:
+            seen.add(id(told))
+            told.stack[:] = [frame for frame in told.stack if not _is_own(frame.filename)]
+            todo += [told.__cause__, told.__context__, *(getattr(told, "exceptions", None) or ())]
+
+
+def _with_titles(text):
+    """Names cells as people know them."""
+    if "<cell-" not in text:
+        return text
+    re = standard("re")
+
+    def titled(match):
+        title = sources.title(match["name"])
+        if title is None:
+            return match[0]
+        if match["line"] is None:
+            return title
+        function = match["function"]
+        return f"{title}, line {match['line']}" + (f", in {function}" if function not in (None, "<module>") else "")
+
+    return re.sub(
+        r'File "(?P<name><cell-[0-9a-f]{8}>)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?|(?P<bare><cell-[0-9a-f]{8}>)',
+        titled,
+        text,
+    )
+
+
+def _with_colour(line, kind):
+    for name in (kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"):
+        if line == name or line.startswith(name + ":"):
+            return _RED + name + _PLAIN + line[len(name) :]
+    return line
