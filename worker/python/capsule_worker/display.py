@@ -164,3 +164,8 @@ def page(data, start=0):
 def set_next_input(text, replace=False):
     """Put text into the next cell, or in place of this one."""
     _displays.add_payload({"source": "set_next_input", "text": str(text), "replace": bool(replace)})
+
+
+def ask_exit():
+    """Ask the front end to end the session."""
+    _displays.add_payload({"source": "ask_exit", "keepkernel": False})

@@ -3,22 +3,16 @@
 A name depends on the text alone, since code compiled once may run in several cells.
 """
 
+import sys
 from binascii import crc32
 
 _names = {}  # by text
 _texts = {}  # by name
 _counts = {}  # by name: the execution count under which the text ran last
-_cache = None  # linecache's, once something has imported it
 
 
 def watch_imports(watch):
-    watch.when_loaded("linecache", _linecache_loaded)
-
-
-def _linecache_loaded(linecache):
-    global _cache
-    _cache = linecache.cache
-    refresh()
+    watch.when_loaded("linecache", lambda _: refresh())
 
 
 def add(text):
@@ -30,8 +24,9 @@ def add(text):
             number += 1
         _names[text] = name
         _texts[name] = text
-        if _cache is not None:
-            refresh()
+        linecache = sys.modules.get("linecache")
+        if linecache is not None:
+            _tell(linecache, name)
     return name
 
 
@@ -45,8 +40,14 @@ def title(name):
 
 
 def refresh():
-    """Tells linecache all texts that it does not know, or has been made to forget."""
-    for name, text in _texts.items():
-        if name not in _cache:
-            # No time of change: linecache.checkcache() then leaves it alone.
-            _cache[name] = (len(text), None, [line + "\n" for line in text.split("\n")], name)
+    """Tells linecache all texts that it does not know, or was made to forget."""
+    linecache = sys.modules["linecache"]
+    for name in _texts:
+        if name not in linecache.cache:
+            _tell(linecache, name)
+
+
+def _tell(linecache, name):
+    text = _texts[name]
+    # No time of change: linecache.checkcache() then leaves it alone.
+    linecache.cache[name] = (len(text), None, [line + "\n" for line in text.split("\n")], name)

@@ -6,7 +6,6 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.Optional;
 
 /// Makes the JSON contents of outgoing messages, one method per message type (Jupyter messaging 5.5). Parameters named

@@ -1,0 +1,119 @@
+"""jupyter console in a terminal, typed into as a person would."""
+
+import os
+import re
+import unittest
+
+import jupyter_console  # noqa: F401  The program is started below; without its package it cannot be.
+import pexpect
+from kernels import KERNEL_NAME, PATIENCE, Watch, descendants
+
+UP, TAB, CTRL_C, CTRL_U = "\x1b[A", "\t", "\x03", "\x15"
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>78]|\r")
+
+
+class Terminal:
+    """The program on a pseudo-terminal. What it shows is text here; how it moves about the screen is left out."""
+
+    def __init__(self):
+        self.child = pexpect.spawn(
+            "/usr/bin/jupyter",
+            ["console", "--kernel", KERNEL_NAME, "--ZMQTerminalInteractiveShell.confirm_exit=False"],
+            encoding="utf-8",
+            timeout=PATIENCE,
+            dimensions=(40, 160),
+            # Nothing here answers a terminal's cursor position request.
+            env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        )
+        self.child.delaybeforesend = None
+        self.shown = ""
+
+    def see(self, pattern):
+        """Waits until the pattern is in what was shown since the last call."""
+        seen = re.search(pattern, self.shown)
+        while not seen:
+            try:
+                self.child.expect("(?s).+")
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                raise AssertionError(f"not shown: {pattern!r}; shown: {self.shown!r}") from None
+            self.shown += ESCAPES.sub("", self.child.after)
+            seen = re.search(pattern, self.shown)
+        self.shown = self.shown[seen.end() :]
+        return seen
+
+    def type(self, text):
+        self.child.send(text)
+
+    def enter(self, code):
+        """Types a line, waits until it is shown, and enters it."""
+        self.type(code)
+        self.see(re.escape(code[-10:]))
+        self.type("\r")
+
+    def prompt(self, number):
+        self.see(rf"In \[{number}\]: ")
+
+
+class Console(unittest.TestCase):
+    def setUp(self):
+        self.terminal = Terminal()
+        self.addCleanup(self.terminal.child.close, force=True)
+        self.terminal.prompt(1)
+
+    def test_a_persons_session(self):
+        terminal = self.terminal
+        terminal.enter("6 * 7")
+        terminal.see(r"Out\[1\]: 42")
+        terminal.prompt(2)
+
+        terminal.enter("1/0 # fails")
+        terminal.see("ZeroDivisionError")
+        terminal.prompt(3)
+
+        terminal.type(UP)
+        terminal.see("1/0 # fails")
+        terminal.type(UP)
+        terminal.see(r"6 \* 7")
+        terminal.type("0")
+        terminal.see("0")
+        terminal.type("\r")
+        terminal.see(r"Out\[3\]: 420")
+        terminal.prompt(4)
+
+        terminal.type("isinst" + TAB)
+        terminal.see("isinstance")
+        terminal.type("(4, int)\r")
+        terminal.see(r"Out\[4\]: True")
+        terminal.prompt(5)
+
+        terminal.enter("input('who? ')")
+        terminal.see(r"who\? ")
+        terminal.enter("somebody")
+        terminal.see(r"Out\[5\]: 'somebody'")
+        terminal.prompt(6)
+
+        terminal.enter("print('looping', 1 + 1, flush=True)\nwhile True: pass\n")
+        terminal.type("\r")
+        terminal.see("looping 2")
+        terminal.type(CTRL_C)
+        terminal.see("KeyboardInterrupt")
+        terminal.prompt(7)
+
+        terminal.enter("'still ' + 'here'")
+        terminal.see(r"Out\[7\]: 'still here'")
+        terminal.prompt(8)
+        self.leave("exit\r")
+
+    def test_the_end_of_input_ends_it(self):
+        self.leave("\x04")
+
+    def leave(self, keys):
+        """Ends the console, and with it the kernel and its worker."""
+        processes = descendants(self.terminal.child.pid)
+        self.assertTrue(processes)
+        watch = Watch(processes)
+        self.addCleanup(watch.kill)
+        self.terminal.type(keys)
+        self.terminal.child.expect(pexpect.EOF)
+        self.assertEqual(0, self.terminal.child.wait())
+        self.assertEqual([], watch.survivors(PATIENCE))

@@ -1,0 +1,114 @@
+"""What gives code its meaning. An engine is whatever has the public methods of PlainEngine."""
+
+import builtins
+from collections import namedtuple
+
+from . import display, execution, formatting
+from .imports import standard
+from .namespace import Namespace
+
+
+class PlainEngine:
+    """Python as it is, with what people expect of a notebook beside it. Main thread only."""
+
+    def __init__(self, displays, loop):
+        self._displays = displays
+        self._loop = loop
+        self._compiler = execution.Compiler()
+        self._namespace = Namespace()
+        self._expects_async = False
+        quitter = _Quitter()
+        self._namespace.dict.update(exit=quitter, quit=quitter)
+        builtins.display = display.display
+
+    def execute(self, text, cell):
+        """Runs a cell (the Execution `cell`). Returns its result's MIME bundle, None if it has none to show. Raises what
+        the cell raises.
+        """
+        self._namespace.protect()
+        if cell.store_history:
+            self._namespace.add_input(text, cell.count)
+        text, question = _split_question(text) if "?" in text else (text, None)
+        code = self._compiler.compile(text, cell.count)
+        value = self._compiler.run(code, self._namespace.dict, self._loop.run)
+        self._expects_async = code.mode is execution.ASYNC_DEFINITIONS
+        if question is not None:
+            self._answer(question)
+        if value is None or code.quiet or question is not None:
+            return None
+        if cell.store_history:
+            self._namespace.add_output(value, cell.count)
+        return formatting.bundle(value)
+
+    def finish(self):
+        """After each cell, whether it failed or not: shows what it has left to be shown."""
+        self._displays.show_figures()
+
+    def evaluate(self, expression):
+        """The MIME bundle of a user expression's value. Raises what it raises."""
+        return formatting.bundle(eval(self._compiler.expression(expression), self._namespace.dict)) or ({}, {})
+
+    def wants_rest(self):
+        return self._expects_async
+
+    def rest(self):
+        """While nobody waits: gets ready for what will probably come."""
+        self._expects_async = False
+        self._loop.prepare()
+
+    def complete(self, text, cursor):
+        """(matches, start, end): what may stand in place of text[start:end]."""
+        from . import completion
+
+        return completion.complete(text, cursor, self._namespace.dict)
+
+    def inspect(self, text, cursor, detail):
+        """The MIME bundle of what is known about the object at the cursor, None if there is none."""
+        from . import inspection
+
+        found = inspection.inspect_at(text, cursor, detail, self._namespace.dict)
+        return None if found is None else ({"text/plain": found}, {})
+
+    def is_complete(self, text):
+        """(status, indent); indent is None unless the status is `incomplete`."""
+        from . import completeness
+
+        if "?" in text:
+            text, question = _split_question(text)
+            if question is not None and not text.strip():
+                return "complete", None
+        return completeness.judge(text)
+
+    def _answer(self, question):
+        from . import inspection
+
+        found = inspection.inspect_name(question.name, question.detail, self._namespace.dict)
+        if found is None:
+            print(f"Object `{question.name}` not found.")
+        else:
+            display.page(found)
+
+
+_Question = namedtuple("_Question", "name detail")
+
+
+def _split_question(text):
+    """Takes `name?`, `name??`, `?name` or `??name` off as the last line."""
+    rest, newline, line = text.rstrip().rpartition("\n")
+    match = standard("re").fullmatch(r"\s*(\?{0,2})\s*([^\W\d][\w.]*)\s*(\?{0,2})", line)
+    if match is None or bool(match[1]) == bool(match[3]):
+        return text, None
+    return rest + newline, _Question(match[2], 1 if "??" in (match[1], match[3]) else 0)
+
+
+class _Quitter:
+    """`exit` and `quit`: ask the front end to end the session. They need no parentheses at the end of a cell."""
+
+    def __call__(self, code=None):
+        display.ask_exit()
+
+    def _ipython_display_(self):
+        display.ask_exit()
+
+    def __repr__(self):
+        return "exit() ends the session"
