@@ -2,6 +2,7 @@
 
 import os
 from _thread import allocate_lock, get_ident
+from _signal import SIGKILL
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from . import frames
@@ -39,6 +40,13 @@ def die(message=None):
     os._exit(1)
 
 
+def die_with_children():
+    """The same when the kernel is gone, so that nothing outlives it."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpgrp(), SIGKILL)
+    os._exit(1)
+
+
 class Incoming:
     """Frames that arrive on one descriptor, for one thread."""
 
@@ -47,7 +55,7 @@ class Incoming:
         self.parser = frames.Parser()
 
     def next(self):
-        """Waits for the next frame. None at the end of the channel, or when its descriptor is gone."""
+        """Waits for the next frame. None at the end of the channel."""
         frame = self.parser.take()
         while frame is None:
             if not self.receive():
@@ -55,12 +63,20 @@ class Incoming:
             frame = self.parser.take()
         return frame
 
+    def waiting(self):
+        """Whether there is something to read now."""
+        from select import POLLIN, poll
+
+        poller = poll()
+        poller.register(self.descriptor, POLLIN)
+        return bool(poller.poll(0))
+
     def receive(self):
         """Reads once what is there. False at the end of the channel."""
         try:
             data = os.read(self.descriptor, self.parser.wanted())
         except OSError:
-            return False
+            die()  # a cell has closed it
         self.parser.feed(data)
         return bool(data)
 
@@ -121,8 +137,10 @@ class Connection:
             while view:
                 try:
                     view = view[os.write(self._descriptor, view) :]
+                except BrokenPipeError:
+                    die_with_children()
                 except OSError:
-                    die()
+                    die()  # a cell has closed it
 
     def forget(self):
         """In a forked child: the connection belongs to the parent."""

@@ -70,14 +70,19 @@ class Displays:
             fields["display_id"] = display_id
         self.emit("update_display" if update else "display", fields, buffers)
 
-    def show_figures(self):
-        """Shows the figures that a cell has left open in matplotlib, and closes them."""
+    @staticmethod
+    def has_figures():
         pyplot = sys.modules.get("matplotlib.pyplot")
         # It may be half imported.
-        if pyplot is None or not hasattr(pyplot, "get_fignums") or not pyplot.get_fignums():
+        return pyplot is not None and hasattr(pyplot, "get_fignums") and bool(pyplot.get_fignums())
+
+    def show_figures(self):
+        """Shows the figures that a cell has left open in matplotlib, and closes them."""
+        if not self.has_figures():
             return
         from io import BytesIO
 
+        pyplot = sys.modules["matplotlib.pyplot"]
         try:
             for number in pyplot.get_fignums():
                 figure = pyplot.figure(number)

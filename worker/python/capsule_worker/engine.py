@@ -40,6 +40,10 @@ class PlainEngine:
             self._namespace.add_output(value, cell.count)
         return formatting.bundle(value)
 
+    def has_more(self):
+        """Whether `finish` will show something."""
+        return self._displays.has_figures()
+
     def finish(self):
         """After each cell, whether it failed or not: shows what it has left to be shown."""
         self._displays.show_figures()

@@ -5,8 +5,9 @@ import os
 import sys
 from _thread import RLock
 from _thread import _count as thread_count
+from functools import wraps
 
-from .connection import die
+from .connection import die, die_with_children
 
 # The threads that the worker itself has beside the main one.
 _OWN_THREADS = 1
@@ -43,7 +44,7 @@ class Stream(io.TextIOWrapper):
             self._open()
 
     def flush_all(self):
-        """Flushes, and ends the process if nobody reads any more."""
+        """Flushes, and ends the process if that is not possible any more."""
         try:
             self.flush()
         except BlockingIOError:
@@ -52,8 +53,10 @@ class Stream(io.TextIOWrapper):
             self.flush_all()
         except ValueError:
             self.repair()
+        except BrokenPipeError:
+            die_with_children()
         except OSError:
-            die()
+            die()  # a cell has closed it
 
 
 class Streams:
@@ -81,8 +84,23 @@ class Streams:
         except (ImportError, OSError, AttributeError):
             pass  # a Python without ctypes: what C code buffers comes late
 
+    def watch_imports(self, watch):
+        """What another process writes must not overtake what is buffered here."""
+        watch.when_loaded("subprocess", self._flush_before_children)
+        os.register_at_fork(before=self.flush)
+
+    def _flush_before_children(self, subprocess):
+        start = subprocess.Popen.__init__
+
+        @wraps(start)
+        def start_in_order(popen, *args, **kwargs):
+            self.flush()
+            start(popen, *args, **kwargs)
+
+        subprocess.Popen.__init__ = start_in_order
+
     def flush(self):
-        """Main thread: writes out what Python code has printed."""
+        """Writes out what Python code has printed."""
         self.out.flush_all()
         self.err.flush_all()
         for stream, ours in ((sys.stdout, self.out), (sys.stderr, self.err)):

@@ -2,10 +2,9 @@
 
 import os
 import sys
-import threading
 
-from . import __version__, connection, frames, sources, tracebacks
-from .connection import Connection, Incoming, die
+from . import __version__, formatting, frames, sources, tracebacks
+from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .display import Displays
 from .engine import PlainEngine
@@ -22,22 +21,263 @@ _PROTOCOL = 1
 
 
 def main():
-    worker = Worker(*connection.take_descriptors())
-    worker.start()
+    worker = Worker(*take_descriptors())
     worker.serve()
     worker.close()
 
 
 class Worker:
-    def __init__(self, requests, descriptor, control):
+    """Of the main thread."""
+
+    def __init__(self, requests, frames_out, control):
+        self._descriptors = (requests, frames_out, control)
         self._requests = Incoming(requests)
         self._interrupts = Interrupts()
-        self._connection = Connection(descriptor, self._interrupts)
-        self._greet(control)
+        self._connection = Connection(frames_out, self._interrupts)
+        incoming_control = Incoming(control)
+        self._greet(incoming_control)
         self._executions = Executions()
         self._streams = Streams(self._connection, self._executions)
         self._displays = Displays(self._connection, self._executions, self._streams, self._interrupts)
+        self._displays.install()
         self._promises = Promises()
-        self._stdin = Stdin(self._connection, self._executions, self._streams, self._promises)
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
+        self._child = False
+        self._settled = False
+        Control(
+            incoming_control, self._executions, self._interrupts, self._streams, self._displays, self._promises
+        ).start()
+        self._set_up_process()
         self._engine = PlainEngine(self._displays, self._loop)
+        self._connection.send({"signal": "ready"})
+        self._streams.load_c()
+
+    def _greet(self, control):
+        try:
+            header, buffers = self._requests.next() or die_with_children()
+            if frames.kind_of(header, buffers) != ("signal", "hello"):
+                raise FrameError("the first frame is not hello")
+        except FrameError as error:
+            die(f"the kernel broke the frame protocol: {error}")
+        if header["protocol"] != _PROTOCOL:
+            die(f"the kernel speaks frame protocol {header['protocol']}, this worker speaks {_PROTOCOL}")
+        limits = header["limits"]
+        self._connection.header_limit = limits.get("header", self._connection.header_limit)
+        self._connection.buffers_limit = limits.get("buffers", self._connection.buffers_limit)
+        # C makes JSON in a fraction of the time, so MessagePack is taken by those only who want it.
+        encoding = os.environ.get("CAPSULE_ENCODING", "json")
+        if encoding not in header["encodings"]:
+            encoding = "json"
+        self._connection.send(
+            {
+                "signal": "hello",
+                "protocol": _PROTOCOL,
+                "encoding": encoding,
+                "pid": os.getpid(),
+                "language": {"name": "python", "version": "%d.%d.%d" % sys.version_info[:3]},
+                "implementation": f"capsule_worker {__version__}",
+                "offers": ["execute", "complete", "inspect", "is_complete"],
+            }
+        )
+        if encoding == "msgpack":
+            from . import messagepack
+
+            self._connection.encode_header = messagepack.encode
+            self._requests.parser.decode_header = control.parser.decode_header = messagepack.decode
+
+    def _set_up_process(self):
+        watch = ImportWatch()
+        sys.meta_path.insert(0, watch)
+        self._streams.install()
+        self._streams.watch_imports(watch)
+        Stdin(self._connection, self._executions, self._streams, self._promises).install(watch)
+        self._executions.follow_threads(watch)
+        self._loop.watch_imports(watch)
+        sources.watch_imports(watch)
+        os.register_at_fork(after_in_child=self._forked)
+        self._interrupts.install()
+        # Without a display of its own, matplotlib need not look for one.
+        os.environ.setdefault("MPLBACKEND", "agg")
+        sys.argv = [""]
+        sys.path.insert(0, "")
+
+    def serve(self):
+        """Serves until the kernel wants the end."""
+        while not self._interrupts.ending:
+            try:
+                header, buffers = self._next_request()
+                self._serve(header, buffers)
+            except FrameError as error:
+                die(f"the kernel broke the frame protocol: {error}")
+            except BaseException as error:
+                # From what a cell has left behind, such as a signal handler that raises; or the end is wanted.
+                if not self._interrupts.ending:
+                    print(*tracebacks.describe(error).traceback, sep="\n", file=self._streams.err)
+
+    def _next_request(self):
+        frame = self._loop.wait(self._requests) if self._loop.busy() else self._requests.next()
+        return frame or die_with_children()
+
+    def _serve(self, header, buffers):
+        shape, kind = frames.kind_of(header, buffers)
+        if shape != "open":
+            raise FrameError(f"{kind or shape} is not a request")
+        try:
+            text = str(buffers[0], "utf-8")
+        except UnicodeDecodeError as error:
+            raise FrameError(f"code of {kind} is not UTF-8: {error}") from None
+        self._settled = False
+        try:
+            if kind == "execute":
+                self._execute(Execution(header), text)
+            else:
+                self._question(kind, header, text)
+        except BaseException as error:
+            if self._settled:
+                raise
+            # Whatever it was, the kernel waits.
+            self._interrupts.end()
+            self._executions.end()
+            self._settle([self._rejection(header["id"], error)])
+
+    # Cells
+
+    def _execute(self, cell, text):
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self._executions.begin(cell)
+        self._displays.begin()
+        self._streams.follow(self._loop.busy())
+        self._streams.begin()
+        try:
+            try:
+                self._interrupts.begin(cell.id)
+                settle = self._run(cell, text)
+            except BaseException as error:
+                settle = [self._failed(cell, error)]
+        except BaseException as interrupt:
+            # It came while the failure was told, and what made that take so long is in its context.
+            self._interrupts.end()
+            interrupt.__context__ = None
+            settle = [self._rejection(cell.id, interrupt)]
+        self._interrupts.end()
+        self._loop.restore()
+        self._promises.end(cell)
+        self._streams.follow(self._loop.busy())
+        self._streams.flush_everything()
+        self._executions.end()
+        self._settle(settle)
+        if self._engine.wants_rest() and not self._requests.waiting():
+            self._engine.rest()
+
+    def _run(self, cell, text):
+        """The frames that end the cell."""
+        result = self._engine.execute(text, cell)
+        if self._child:
+            self._leave_child(None)
+        ending = []
+        if result is not None and not cell.silent:
+            mimes, forms, buffers = formatting.encode(*result)
+            header = {"emit": "result", "id": cell.id, "mimes": mimes, "forms": forms}
+            ending = [self._connection.encode(header, buffers)]
+            cell.account(ending[0])
+            # In one write with the end, unless there is something in between.
+            if cell.user_expressions or self._engine.has_more():
+                self._streams.flush()
+                self._connection.write(ending.pop())
+        self._engine.finish()
+        payload = formatting.json_bytes(cell.payload, "payload") if cell.payload else b"[]"
+        buffers = [self._evaluate(cell.user_expressions), payload]
+        return [*ending, self._connection.encode({"resolve": cell.id}, buffers)]
+
+    def _evaluate(self, expressions):
+        """User expressions and their values as JSON. None can make another fail."""
+        items = []
+        for name, expression in expressions.items():
+            try:
+                data, metadata = self._engine.evaluate(expression)
+                value = formatting.json_bytes({"status": "ok", "data": data, "metadata": metadata}, expression)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                value = frames.encode_json({"status": "error", **tracebacks.describe(error)._asdict()})
+            items.append(frames.encode_json(name) + b":" + value)
+        return b"{" + b",".join(items) + b"}"
+
+    def _failed(self, cell, error):
+        if self._child:
+            self._leave_child(error)
+        try:
+            self._engine.finish()
+        except Exception as another:
+            another.__context__ = None
+            print(*tracebacks.describe(another).traceback, sep="\n", file=sys.stderr)
+        return self._rejection(cell.id, error)
+
+    def _rejection(self, promise, error):
+        told = tracebacks.describe(error)
+        header = {"reject": promise, "ename": told.ename, "evalue": told.evalue, "traceback": told.traceback}
+        return self._connection.encode(header)
+
+    def _settle(self, encoded):
+        self._connection.write([part for parts in encoded for part in parts])
+        self._settled = True
+
+    # Questions
+
+    def _question(self, kind, header, text):
+        try:
+            self._interrupts.begin(header["id"], question=True)
+            answer = getattr(self, "_" + kind)(header, text)
+            settle = self._connection.encode({"resolve": header["id"], **answer[0]}, *answer[1:])
+        except BaseException as error:
+            settle = self._rejection(header["id"], error)
+        finally:
+            self._interrupts.end()
+        self._streams.flush()
+        self._settle([settle])
+
+    def _complete(self, header, text):
+        matches, start, end = self._engine.complete(text, header["cursor"])
+        return ({"matches": matches, "start": start, "end": end},)
+
+    def _inspect(self, header, text):
+        found = self._engine.inspect(text, header["cursor"], header["detail"])
+        mimes, forms, buffers = formatting.encode(*(found or ({}, {})))
+        return {"found": found is not None, "mimes": mimes, "forms": forms}, buffers
+
+    def _is_complete(self, header, text):
+        status, indent = self._engine.is_complete(text)
+        return ({"status": status} if indent is None else {"status": status, "indent": indent},)
+
+    # The end
+
+    def close(self):
+        """Lets tasks clean up; exit handlers follow. Threads are not waited for: one that never ends would keep all."""
+        self._loop.close()
+        self._streams.flush_everything()
+        sys.modules["threading"]._shutdown = lambda: None
+
+    # Forked children
+
+    def _forked(self):
+        """In the child: it has the cell's code to go on with, and nothing to say to the kernel."""
+        self._child = True
+        for descriptor in self._descriptors:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the cell has closed it
+        self._connection.forget()
+        self._interrupts.forget()
+        self._streams.forget()
+
+    def _leave_child(self, error):
+        """A forked child has come to the end of the cell. It must not go on as the worker."""
+        code = 0 if error is None else 1
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else bool(error.code)
+        elif error is not None:
+            print(*tracebacks.describe(error).traceback, sep="\n", file=sys.stderr)
+        self._streams.flush_everything()
+        os._exit(code)

@@ -109,12 +109,21 @@ final class Shell {
             return answer(turn, exchange, Request.parse(turn.message()));
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
-            exchange.reply(turn.executes()
-                    ? Content.executeError(executionCount, "BadRequest", e.getMessage(), List.of())
-                    : Content.failure("BadRequest", e.getMessage()));
-            exchange.close();
+            refuse(turn, exchange, "BadRequest", e.getMessage());
+            return true;
+        } catch (RuntimeException e) {
+            // Of ours; the next requests must not wait for ever for it.
+            LOG.log(Level.ERROR, "answering " + turn.message().header().msgType(), e);
+            refuse(turn, exchange, "InternalError", e.toString());
             return true;
         }
+    }
+
+    private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
+        exchange.reply(turn.executes()
+                ? Content.executeError(executionCount, ename, evalue, List.of())
+                : Content.failure(ename, evalue));
+        exchange.close();
     }
 
     private boolean answer(Turn turn, Exchange exchange, Request request) {

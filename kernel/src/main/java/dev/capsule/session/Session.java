@@ -329,6 +329,12 @@ public final class Session {
         }
 
         private void ask(Frame.Input input) {
+            if (!isRunning(input.execution())) {
+                // Of a thread that outlived its cell; there is no client any more that could be asked.
+                answer(input.id(), new Settlement.Rejected<>(new Failure("StdinNotImplementedError",
+                        "input was asked for by a thread whose cell has ended", List.of())));
+                return;
+            }
             var execution = active(input.execution());
             try {
                 inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));

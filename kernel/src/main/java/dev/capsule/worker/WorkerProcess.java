@@ -247,6 +247,10 @@ public final class WorkerProcess {
         } catch (IOException e) {
             kill();
             end = new End.NotStarted(e.toString());
+        } catch (RuntimeException e) {
+            LOG.log(Level.ERROR, "listening to a worker", e);
+            kill();
+            end = new End.Violation("the kernel failed on what it said: " + e);
         }
         synchronized (this) {
             process.ifPresent(dead -> LIVE.remove(dead.pid()));
@@ -446,10 +450,12 @@ public final class WorkerProcess {
     }
 
     private void deliver(Frame.Stream stream, byte[] text) {
-        if (!said && bootOutput.length() < MAX_BOOT_OUTPUT_BYTES) {
+        if (said) {
+            listener.output(stream, text);
+        } else if (bootOutput.length() < MAX_BOOT_OUTPUT_BYTES) {
+            // No cell's yet: it is told when the worker does not get any further.
             bootOutput.append(new String(text, StandardCharsets.UTF_8));
         }
-        listener.output(stream, text);
     }
 
     /// Ends the process for a reason of ours, which is then what is reported.

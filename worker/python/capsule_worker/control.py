@@ -1,0 +1,53 @@
+"""The control thread: acts on control frames at once, whatever the main thread does."""
+
+import threading
+
+from .connection import die, die_with_children
+from .frames import FrameError, kind_of
+
+
+class Control:
+    def __init__(self, incoming, executions, interrupts, streams, displays, promises):
+        self._incoming = incoming
+        self._executions = executions
+        self._interrupts = interrupts
+        self._streams = streams
+        self._displays = displays
+        self._promises = promises
+
+    def start(self):
+        threading.Thread(target=self._run, name="capsule-control", daemon=True).start()
+
+    def _run(self):
+        try:
+            while True:
+                frame = self._incoming.next()
+                if frame is None:
+                    die_with_children()
+                self._act(*frame)
+        except FrameError as error:
+            die(f"the kernel broke the frame protocol: {error}")
+        except BaseException as error:
+            # Without this thread there would be no interrupt and no end.
+            die(f"the control thread failed: {error!r}")
+
+    def _act(self, header, buffers):
+        kind = kind_of(header, buffers)
+        if kind == ("signal", "cancel"):
+            self._interrupts.cancel(header["id"])
+        elif kind == ("signal", "delivered"):
+            self._displays.delivered(header["id"])
+        elif kind == ("signal", "flush"):
+            if header["buffering"] not in ("line", "block"):
+                raise FrameError(f"unknown buffering {header['buffering']!r}")
+            # What comes after the end of a cell is not for the next one.
+            if self._executions.running is not None:
+                self._streams.tick(header["buffering"] == "block")
+        elif kind == ("resolve", None):
+            self._promises.resolve(header["resolve"], header["value"])
+        elif kind == ("reject", None):
+            self._promises.reject(header["reject"], header["ename"], header["evalue"])
+        elif kind == ("signal", "shutdown"):
+            self._interrupts.end_worker()
+        else:
+            raise FrameError(f"{kind[1]} is not for control")

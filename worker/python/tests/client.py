@@ -1,0 +1,260 @@
+"""A small kernel: starts a real worker over real pipes and speaks the frame protocol with it."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+from capsule_worker import frames, messagepack
+
+PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "capsule_worker")
+
+# How long anything may take before a test fails. Nothing waits for it to pass.
+DEADLINE_SECONDS = 20
+
+# Workers compile the package once for all tests, and not into the source tree.
+_CACHE = tempfile.TemporaryDirectory(prefix="capsule-worker-tests-")
+
+
+class Ended(AssertionError):
+    """The worker has ended, or does not answer."""
+
+
+class Cell:
+    """All that came of one execution, in order: ("stdout", text), ("stderr", text) or (kind, header, buffers)."""
+
+    def __init__(self, events, settle):
+        self.events = events
+        self.ok = "resolve" in settle[0]
+        self.header, self.buffers = settle
+
+    def text(self, name="stdout"):
+        return "".join(event[1] for event in self.events if event[0] == name)
+
+    def emitted(self, kind):
+        return [(header, buffers) for name, header, *rest in self.events if name == kind for buffers in rest]
+
+    def result(self):
+        """text/plain of the result, None if there is none."""
+        found = self.emitted("result")
+        return plain(*found[0]) if found else None
+
+    @property
+    def ename(self):
+        return self.header.get("ename")
+
+    @property
+    def traceback(self):
+        return "\n".join(self.header["traceback"])
+
+    @property
+    def payload(self):
+        return json.loads(self.buffers[1])
+
+    @property
+    def user_expressions(self):
+        return json.loads(self.buffers[0])
+
+
+def plain(header, buffers):
+    return data(header, buffers)["text/plain"]
+
+
+def data(header, buffers):
+    """By MIME type; base64 as bytes."""
+    values = {}
+    for mime, form, value in zip(header["mimes"], header["forms"], buffers):
+        values[mime] = {"text": lambda v: v.decode(), "json": json.loads, "base64": lambda v: v}[form](value)
+    return values
+
+
+class Worker:
+    def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True):
+        self.encode, decode = frames.encode_json, frames.decode_json
+        requests_out, self.requests = _pipe()
+        self.frames, frames_in = _pipe()
+        control_out, self.control = _pipe()
+        self.out, out_in = _pipe()
+        self.err, err_in = _pipe()
+        actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        for end, number in ((out_in, 1), (err_in, 2), (requests_out, 3), (frames_in, 4), (control_out, 5)):
+            actions.append((os.POSIX_SPAWN_DUP2, end, number))
+        variables = {**os.environ, "PYTHONPYCACHEPREFIX": _CACHE.name, **(environment or {})}
+        for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH"):
+            if name not in (environment or {}):
+                variables.pop(name, None)
+        command = [sys.executable, *(arguments or [PACKAGE + "/__main__.py"])]
+        if folder is not None:
+            # posix_spawn has no working directory.
+            command = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', folder, *command]
+        self.pid = os.posix_spawn(command[0], command, variables, file_actions=actions)
+        for end in (out_in, err_in, requests_out, frames_in, control_out):
+            os.close(end)
+        self.status = None
+        self.count = 0
+        self.parser = frames.Parser(decode)
+        self.events = []
+        self._open = {self.frames: None, self.out: "stdout", self.err: "stderr"}
+        limits = {"header": 4 << 20, "buffers": 256 << 20}
+        encodings = ["json", "msgpack"]
+        self.send(
+            self.requests, hello or {"signal": "hello", "protocol": 1, "encodings": encodings, "limits": limits}
+        )
+        if wait:
+            self.hello = self.until(lambda event: event[0] == "hello")[1]
+            if self.hello["encoding"] == "msgpack":
+                self.encode = messagepack.encode
+                self.parser.decode_header = messagepack.decode
+            self.until(lambda event: event[0] == "ready")
+
+    # Sending
+
+    def send(self, descriptor, header, *buffers):
+        self.write(descriptor, b"".join(frames.encode(header, buffers, self.encode)))
+
+    def write(self, descriptor, data):
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def signal(self, kind, **fields):
+        self.send(self.control, {"signal": kind, **fields})
+
+    def start(self, code, **options):
+        """Sends a cell and returns its id."""
+        self.count += not options.get("silent", False)
+        header = {
+            "open": "execute",
+            "id": f"e{os.urandom(4).hex()}",
+            "execution_count": self.count,
+            "silent": False,
+            "store_history": not options.get("silent", False),
+            "allow_stdin": False,
+            "user_expressions": {},
+            **options,
+        }
+        self.send(self.requests, header, code.encode())
+        return header["id"]
+
+    # Receiving
+
+    def run(self, code, **options):
+        return self.finish(self.start(code, **options))
+
+    def finish(self, promise):
+        """Waits for the settle of a cell. What came before belongs to it."""
+        settle = self.until(lambda event: event[0] == "settle" and promise in (event[1].get("resolve"), event[1].get("reject")))
+        events, self.events = self.events, []
+        return Cell(events, settle[1:])
+
+    def ask(self, kind, code, **fields):
+        promise = f"q{os.urandom(4).hex()}"
+        self.send(self.requests, {"open": kind, "id": promise, **fields}, code.encode())
+        settle = self.until(lambda event: event[0] == "settle")
+        assert promise in (settle[1].get("resolve"), settle[1].get("reject")), settle
+        return settle[1:]
+
+    def complete(self, code, cursor=None):
+        header, _ = self.ask("complete", code, cursor=len(code) if cursor is None else cursor)
+        return header
+
+    def until_text(self, text, name="stdout"):
+        """Waits until a piece of output of the running cell holds this text."""
+        return self.until(lambda event: event[0] == name and text in event[1])
+
+    def until(self, wanted):
+        """Reads until an event is wanted; those before it stay in self.events, and it too unless it settles."""
+        checked = 0
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            while checked < len(self.events):
+                event = self.events[checked]
+                checked += 1
+                if wanted(event):
+                    if event[0] in ("settle", "hello", "ready"):
+                        del self.events[checked - 1]
+                    return event
+            self._receive(deadline)
+
+    def _receive(self, deadline):
+        ready, _, _ = select.select(list(self._open), [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            raise Ended(f"nothing came within {DEADLINE_SECONDS} s after {self.events[-5:]}")
+        # As a kernel does: all that was printed is taken before a frame is acted on.
+        for descriptor in (self.out, self.err):
+            if descriptor in ready:
+                self._read(descriptor)
+        if self.frames in ready:
+            data = os.read(self.frames, 1 << 20)
+            if not data:
+                raise Ended(f"the worker ended with {self.wait()}, having said {self.events[-5:]}")
+            self.parser.feed(data)
+            self._drain()
+            frame = self.parser.take()
+            while frame is not None:
+                self._act(*frame)
+                self._drain()
+                frame = self.parser.take()
+
+    def _drain(self):
+        while True:
+            ready, _, _ = select.select([d for d in (self.out, self.err) if d in self._open], [], [], 0)
+            if not ready:
+                return
+            for descriptor in ready:
+                self._read(descriptor)
+
+    def _read(self, descriptor):
+        data = os.read(descriptor, 1 << 20)
+        if not data:
+            del self._open[descriptor]
+            return
+        name = self._open[descriptor]
+        text = data.decode("utf-8", "replace")
+        if self.events and self.events[-1][0] == name:
+            text = self.events.pop()[1] + text
+        self.events.append((name, text))
+
+    def _act(self, header, buffers):
+        buffers = [bytes(buffer) for buffer in buffers]
+        kind = header.get("signal") or header.get("emit") or header.get("open") or "settle"
+        self.events.append((kind, header, buffers))
+        if header.get("ack"):
+            self.signal("delivered", id=header["id"])
+
+    # The end
+
+    def wait(self):
+        """The exit status: a code, or the negative number of a signal."""
+        if self.status is None:
+            self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.status
+
+    def close(self):
+        for descriptor in (self.requests, self.control, self.frames, self.out, self.err):
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # a test has closed it
+        if self.status is None:
+            self.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _pipe():
+    """Two descriptors out of the way of those that the worker gets."""
+    ends = []
+    for end in os.pipe():
+        ends.append(fcntl(end, F_DUPFD_CLOEXEC, 50))
+        os.close(end)
+    return ends
