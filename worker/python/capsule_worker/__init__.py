@@ -13,7 +13,7 @@ __all__ = list(_FOR_CELLS)
 def __getattr__(name):
     # Not imported above: this file is what a worker's boot runs first.
     if name in _FOR_CELLS:
-        from . import display
+        from . import displays
 
-        return getattr(display, name)
+        return getattr(displays, name)
     raise AttributeError(f"module 'capsule_worker' has no attribute {name!r}")

@@ -23,16 +23,18 @@ def judge(text):
 
 
 def _ends_in_block(text):
-    """Whether the last statement stands on a line of its own in a block, which an empty line would end."""
-    tree = compile(text, "<input>", "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT | PyCF_ONLY_AST, dont_inherit=True)
-    node = tree
+    """Whether the last statement, or one around it, stands on a line of its own in a block, which then needs an end."""
+    node = compile(text, "<input>", "exec", PyCF_ALLOW_TOP_LEVEL_AWAIT | PyCF_ONLY_AST, dont_inherit=True)
+    lines = text.split("\n")
     while True:
         suites = [getattr(node, name, None) for name in ("body", "handlers", "orelse", "finalbody", "cases")]
         suites = [suite for suite in suites if suite and isinstance(suite, list)]
         if not suites:
-            break
+            return False
         node = suites[-1][-1]
-    return node is not tree and text.split("\n")[node.lineno - 1][: node.col_offset].isspace()
+        # A case of a match has no place of its own.
+        if hasattr(node, "lineno") and lines[node.lineno - 1][: node.col_offset].isspace():
+            return True
 
 
 def _indent(text):

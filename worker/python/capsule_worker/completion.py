@@ -91,30 +91,26 @@ def _in_string(at, before, after, namespace):
     typed = before[at.string.start :]
     if "\\" in typed or "\n" in typed:
         return [], len(before)
-    if at.tokens and at.tokens[-1].text == "[":
-        keys = _keys(at, before, namespace)
-        if keys is not None:
-            quote = at.string.quote
-            ending = "" if after.startswith(quote) else quote + ("" if after.startswith("]") else "]")
-            plain = (key for key in keys if isinstance(key, str) and key.isprintable())
-            fits = sorted(key for key in plain if key.startswith(typed) and not {"\\", quote[0]} & set(key))
-            return [key + ending for key in fits], at.string.start
+    first = lexing.primary(at.tokens[:-1]) if at.tokens and at.tokens[-1].text == "[" else None
+    if first is not None:
+        keys = _keys(before[at.tokens[first].start : at.tokens[-1].start], namespace)
+        quote = at.string.quote
+        ending = "" if after.startswith(quote) else quote + ("" if after.startswith("]") else "]")
+        plain = (key for key in keys if isinstance(key, str) and key.isprintable())
+        fits = sorted(key for key in plain if key.startswith(typed) and not {"\\", quote[0]} & set(key))
+        return [key + ending for key in fits], at.string.start
     return _paths(typed, at.string.quote, len(before))
 
 
-def _keys(at, before, namespace):
-    """The keys of what is being subscripted, None if it has none."""
-    first = lexing.primary(at.tokens[:-1])
-    if first is None:
-        return None
+def _keys(name, namespace):
     try:
-        value = lexing.evaluate(before[at.tokens[first].start : at.tokens[-1].start], namespace)
+        value = lexing.evaluate(name, namespace)
         own = getattr(type(value), "_ipython_key_completions_", None)
         if own is not None:
             return list(own(value))
-        return list(value) if isinstance(value, dict) else None
+        return list(value) if isinstance(value, dict) else []
     except Exception:
-        return None  # nobody knows what it is
+        return []  # nobody knows what it is
 
 
 def _paths(typed, quote, cursor):

@@ -1,5 +1,6 @@
 """The descriptors of the protocol (worker/PROTOCOL.md, section 1), and frames on their way through them."""
 
+import io
 import os
 from _thread import allocate_lock, get_ident
 from _signal import SIGKILL
@@ -8,8 +9,8 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from . import frames
 
 _LOWEST_DESCRIPTOR = 200
-# Up to here a frame is written in one piece; beyond, its buffers are not copied.
-_JOIN_BYTES = 64 << 10
+# Frames up to this size share a buffer for writing; a larger one gets its own.
+_BUFFER_BYTES = 64 << 10
 
 
 class FrameTooLarge(ValueError):
@@ -63,19 +64,21 @@ class Incoming:
             frame = self.parser.take()
         return frame
 
-    def waiting(self):
-        """Whether there is something to read now."""
+    def waiting(self, millis=0):
+        """Whether there is something to read, at the latest after this time."""
         from select import POLLIN, poll
 
         poller = poll()
         poller.register(self.descriptor, POLLIN)
-        return bool(poller.poll(0))
+        return bool(poller.poll(millis))
 
     def receive(self):
         """Reads once what is there. False at the end of the channel."""
         try:
             data = os.read(self.descriptor, self.parser.wanted())
-        except OSError:
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler of a cell
             die()  # a cell has closed it
         self.parser.feed(data)
         return bool(data)
@@ -88,8 +91,9 @@ class Connection:
         self.encode_header = frames.encode_json
         self.header_limit = frames.MAX_HEADER_BYTES
         self.buffers_limit = 256 << 20
-        self._descriptor = descriptor
         self._interrupts = interrupts
+        self._raw = io.FileIO(descriptor, "wb", closefd=False)
+        self._buffer = io.BufferedWriter(self._raw, _BUFFER_BYTES + 1)
         self._lock = allocate_lock()
         self._sender = None
         self._postponed = []
@@ -113,7 +117,7 @@ class Connection:
 
     def write(self, parts):
         """Writes encoded frames in one piece, or ends the process if nobody reads them any more."""
-        if self._descriptor is None:
+        if self._raw is None:
             raise Forked("a forked child process cannot show anything in the notebook; print works")
         if self._sender == get_ident():
             # This is a signal handler or finalizer inside of the loop below.
@@ -130,18 +134,30 @@ class Connection:
                     self._sender = None
 
     def _write_all(self, parts):
-        if sum(map(len, parts)) <= _JOIN_BYTES:
-            parts = (b"".join(parts),)
-        for part in parts:
-            view = memoryview(part)
-            while view:
-                try:
-                    view = view[os.write(self._descriptor, view) :]
-                except BrokenPipeError:
-                    die_with_children()
-                except OSError:
+        data = b"".join(parts)
+        # C counts what is written. Here, a signal handler of a cell could raise when os.write() has returned and before
+        # anybody knows how much it wrote; half a frame would be the worker's end.
+        writer = self._buffer if len(data) <= _BUFFER_BYTES else io.BufferedWriter(self._raw, len(data) + 1)
+        raised = None
+        try:
+            writer.write(data)  # only copies it
+        except BaseException as error:
+            raised = error
+        while True:
+            try:
+                writer.flush()
+                break
+            except BrokenPipeError:
+                die_with_children()
+            except BaseException as error:
+                if isinstance(error, OSError) and error.errno is not None:
                     die()  # a cell has closed it
+                raised = error
+        if writer is not self._buffer:
+            writer.detach()  # or its end would close the descriptor's file under the other writer
+        if raised is not None:
+            raise raised
 
     def forget(self):
         """In a forked child: the connection belongs to the parent."""
-        self._descriptor = None
+        self._raw = None

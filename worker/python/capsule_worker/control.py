@@ -5,6 +5,10 @@ import threading
 from .connection import die, die_with_children
 from .frames import FrameError, kind_of
 
+# How long a signal may have no effect before it is sent again.
+_FIRST_REPEAT_MILLIS = 2
+_LAST_REPEAT_MILLIS = 100
+
 
 class Control:
     def __init__(self, incoming, executions, interrupts, streams, displays, promises):
@@ -21,15 +25,24 @@ class Control:
     def _run(self):
         try:
             while True:
-                frame = self._incoming.next()
-                if frame is None:
-                    die_with_children()
-                self._act(*frame)
+                self._act(*self._next())
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:
             # Without this thread there would be no interrupt and no end.
             die(f"the control thread failed: {error!r}")
+
+    def _next(self):
+        frame = self._incoming.parser.take()
+        while frame is None:
+            delay = _FIRST_REPEAT_MILLIS
+            while self._interrupts.unheard() and not self._incoming.waiting(delay):
+                self._interrupts.signal_again()
+                delay = min(2 * delay, _LAST_REPEAT_MILLIS)
+            if not self._incoming.receive():
+                die_with_children()
+            frame = self._incoming.parser.take()
+        return frame
 
     def _act(self, header, buffers):
         kind = kind_of(header, buffers)

@@ -3,7 +3,8 @@
 import builtins
 from collections import namedtuple
 
-from . import display, execution, formatting
+from . import execution, formatting
+from .displays import ask_exit, display, page
 from .imports import standard
 from .namespace import Namespace
 
@@ -19,7 +20,7 @@ class PlainEngine:
         self._expects_async = False
         quitter = _Quitter()
         self._namespace.dict.update(exit=quitter, quit=quitter)
-        builtins.display = display.display
+        builtins.display = display
 
     def execute(self, text, cell):
         """Runs a cell (the Execution `cell`). Returns its result's MIME bundle, None if it has none to show. Raises what
@@ -90,7 +91,7 @@ class PlainEngine:
         if found is None:
             print(f"Object `{question.name}` not found.")
         else:
-            display.page(found)
+            page(found)
 
 
 _Question = namedtuple("_Question", "name detail")
@@ -109,10 +110,10 @@ class _Quitter:
     """`exit` and `quit`: ask the front end to end the session. They need no parentheses at the end of a cell."""
 
     def __call__(self, code=None):
-        display.ask_exit()
+        ask_exit()
 
     def _ipython_display_(self):
-        display.ask_exit()
+        ask_exit()
 
     def __repr__(self):
         return "exit() ends the session"

@@ -16,6 +16,7 @@ class Interrupts:
 
     def __init__(self):
         self.ending = False
+        self.raised = False
         self.task_cancelled = False
         self.shield = _Shield(self)
         self._main = get_ident()
@@ -28,6 +29,7 @@ class Interrupts:
         self._cancelled_early = None
         # Of the main thread, in which the handler runs too.
         self._target = None
+        self._unheard = False
         self._armed = False
         self._shields = 0
         self._pending = False
@@ -43,9 +45,10 @@ class Interrupts:
         """From here until `end` a SIGINT raises. Raises itself if the promise has been cancelled already."""
         self.install()
         self._shields = 0
-        self.task_cancelled = False
+        self.raised = self.task_cancelled = False
         with self._lock:
             self._serving = promise
+            self._target = None
             self._question = question
             self._pending = self._cancelled_early == promise
         self._armed = True
@@ -75,12 +78,33 @@ class Interrupts:
                     return
             self._target = self._serving
             if self._serving is not None:
-                pthread_kill(self._main, SIGINT)
+                self._signal()
 
     def end_worker(self):
         """Makes the main thread leave by SystemExit."""
         self.ending = True
+        self._signal()
+
+    def _signal(self):
+        self._unheard = True
         pthread_kill(self._main, SIGINT)
+
+    def signal_again(self):
+        """Control thread: signals once more if the last signal has had no effect. Returns whether that was so.
+
+        A signal is lost on a thread that has given up the interpreter's lock and not yet begun to wait in the system.
+        That is where the main thread is when this one has just got the lock from it: in up to 5 of 100 tries.
+        """
+        with self._lock:
+            lost = self._unheard and (self._target == self._serving or self.ending)
+            # A cell's own handler says nothing of having heard.
+            self._unheard = lost and getsignal(SIGINT) is self._handler
+            if self._unheard:
+                pthread_kill(self._main, SIGINT)
+            return self._unheard
+
+    def unheard(self):
+        return self._unheard
 
     def forget(self):
         """In a forked child: a SIGINT is what it is in any Python."""
@@ -89,6 +113,7 @@ class Interrupts:
     def _handle(self, signum, frame):
         if self._child:
             raise KeyboardInterrupt
+        self._unheard = False
         target, self._target = self._target, None
         if self.ending:
             self._pending = True
@@ -116,6 +141,7 @@ class Interrupts:
                 self.task_cancelled = True
                 loop.call_soon_threadsafe(task.cancel)
                 return
+        self.raised = True
         raise KeyboardInterrupt
 
 

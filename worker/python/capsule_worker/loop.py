@@ -70,9 +70,11 @@ class SessionLoop:
                 except BaseException as error:
                     if task.done() or self._interrupts.ending:
                         raise
-                    # It came from another task or callback, which it has ended, or stopped the loop.
-                    if isinstance(error, KeyboardInterrupt):
-                        self._interrupts.task_cancelled = True
+                    # It came from another task, which it has ended, or something has stopped the loop.
+                    if isinstance(error, KeyboardInterrupt) and self._interrupts.raised:
+                        if self._interrupts.task_cancelled:
+                            raise  # this task does not want to end: it becomes a background task
+                        self._interrupts.raised, self._interrupts.task_cancelled = False, True
                         task.cancel()
         finally:
             self._interrupts.steps(None, None)

@@ -55,7 +55,9 @@ class Stream(io.TextIOWrapper):
             self.repair()
         except BrokenPipeError:
             die_with_children()
-        except OSError:
+        except OSError as error:
+            if error.errno is None:
+                raise  # by a signal handler of a cell
             die()  # a cell has closed it
 
 

@@ -13,6 +13,7 @@ _MAX_LINE_BYTES = 64 << 10
 _MAX_TRACEBACK_BYTES = 448 << 10
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_RUNS_CELLS = _OWN_FOLDER + "execution.py"
 _RED, _PLAIN = "\033[0;31m", "\033[0m"
 
 Description = namedtuple("Description", "ename evalue traceback")
@@ -57,15 +58,24 @@ def _shorten_all(lines):
 def _format(error, value):
     traceback = standard("traceback")
     sources.refresh()
-    trace = error.__traceback__
-    while trace is not None and _is_own(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    told = traceback.TracebackException(type(error), error, trace)
+    told = traceback.TracebackException(type(error), error, _beginning(error.__traceback__))
     _drop_own_frames(told)
     if len(value) * 4 >= _MAX_VALUE_BYTES and hasattr(told, "_str"):
         told._str = value
-    lines = [_with_titles(chunk.rstrip("\n")) for chunk in told.format()]
+    lines = [_with_titles(chunk[:-1] if chunk.endswith("\n") else chunk) for chunk in told.format()]
     return [_with_colour(line, type(error)) for line in lines]
+
+
+def _beginning(trace):
+    """Where the cell's part begins: after the frame that runs it, and frames of the event loop may come before that."""
+    beginning = frame = trace
+    while frame is not None:
+        if frame.tb_frame.f_code.co_filename == _RUNS_CELLS:
+            beginning = frame.tb_next
+        frame = frame.tb_next
+    while beginning is not None and _is_own(beginning.tb_frame.f_code.co_filename):
+        beginning = beginning.tb_next
+    return beginning
 
 
 def _is_own(filename):
@@ -89,7 +99,7 @@ def _with_titles(text):
     re = standard("re")
 
     def titled(match):
-        title = sources.title(match["name"])
+        title = sources.title(match["name"] or match["bare"])
         if title is None:
             return match[0]
         if match["line"] is None:
@@ -98,7 +108,8 @@ def _with_titles(text):
         return f"{title}, line {match['line']}" + (f", in {function}" if function not in (None, "<module>") else "")
 
     return re.sub(
-        r'File "(?P<name><cell-[0-9a-f]{8}>)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?|(?P<bare><cell-[0-9a-f]{8}>)',
+        r'File "(?P<name><cell-[0-9a-f]{8}>)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?'
+        r"|(?P<bare><cell-[0-9a-f]{8}>)",
         titled,
         text,
     )

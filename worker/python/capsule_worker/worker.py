@@ -6,7 +6,7 @@ import sys
 from . import __version__, formatting, frames, sources, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
-from .display import Displays
+from .displays import Displays
 from .engine import PlainEngine
 from .executions import Execution, Executions
 from .frames import FrameError
@@ -220,8 +220,8 @@ class Worker:
         return self._connection.encode(header)
 
     def _settle(self, encoded):
-        self._connection.write([part for parts in encoded for part in parts])
         self._settled = True
+        self._connection.write([part for parts in encoded for part in parts])
 
     # Questions
 

@@ -15,7 +15,7 @@ from capsule_worker import frames, messagepack
 PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "capsule_worker")
 
 # How long anything may take before a test fails. Nothing waits for it to pass.
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 10
 
 # Workers compile the package once for all tests, and not into the source tree.
 _CACHE = tempfile.TemporaryDirectory(prefix="capsule-worker-tests-")
@@ -127,7 +127,7 @@ class Worker:
 
     def start(self, code, **options):
         """Sends a cell and returns its id."""
-        self.count += not options.get("silent", False)
+        self.count += options.get("store_history", not options.get("silent", False))
         header = {
             "open": "execute",
             "id": f"e{os.urandom(4).hex()}",
@@ -149,7 +149,8 @@ class Worker:
     def finish(self, promise):
         """Waits for the settle of a cell. What came before belongs to it."""
         settle = self.until(lambda event: event[0] == "settle" and promise in (event[1].get("resolve"), event[1].get("reject")))
-        events, self.events = self.events, []
+        # What came after it is of later ones.
+        events, self.events = self.events[: self._found], self.events[self._found :]
         return Cell(events, settle[1:])
 
     def ask(self, kind, code, **fields):
@@ -176,15 +177,18 @@ class Worker:
                 event = self.events[checked]
                 checked += 1
                 if wanted(event):
+                    self._found = checked - 1
                     if event[0] in ("settle", "hello", "ready"):
-                        del self.events[checked - 1]
+                        del self.events[self._found]
                     return event
             self._receive(deadline)
+            # The last event is one piece of text with what came now, if that was text too.
+            checked = max(0, checked - 1)
 
     def _receive(self, deadline):
         ready, _, _ = select.select(list(self._open), [], [], max(0, deadline - time.monotonic()))
         if not ready:
-            raise Ended(f"nothing came within {DEADLINE_SECONDS} s after {self.events[-5:]}")
+            raise Ended(f"nothing came within {DEADLINE_SECONDS} s after {self._said()}")
         # As a kernel does: all that was printed is taken before a frame is acted on.
         for descriptor in (self.out, self.err):
             if descriptor in ready:
@@ -192,7 +196,8 @@ class Worker:
         if self.frames in ready:
             data = os.read(self.frames, 1 << 20)
             if not data:
-                raise Ended(f"the worker ended with {self.wait()}, having said {self.events[-5:]}")
+                self._drain()
+                raise Ended(f"the worker ended with {self.wait()}, having said {self._said()}")
             self.parser.feed(data)
             self._drain()
             frame = self.parser.take()
@@ -200,6 +205,9 @@ class Worker:
                 self._act(*frame)
                 self._drain()
                 frame = self.parser.take()
+
+    def _said(self):
+        return [str(event)[-300:] for event in self.events[-5:]]
 
     def _drain(self):
         while True:

@@ -25,6 +25,28 @@ print(json.dumps(kernel.pid), flush=True)
 sys.stdin.read()
 """
 
+# Runs what it is given like any Python, which finds that it is run by an old one.
+OLD_PYTHON = """
+import runpy, sys
+sys.version_info = (3, 6, 9, "final", 0)
+sys.version = "3.6.9 (default)"
+sys.hexversion = 0x030609F0
+arguments = sys.argv[1:]
+while arguments and arguments[0].startswith("-") and arguments[0] not in ("-", "-c", "-m"):
+    if arguments.pop(0) in ("-V", "--version"):
+        print("Python 3.6.9")
+        sys.exit()
+if arguments[0] == "-c":
+    sys.argv = ["-c", *arguments[2:]]
+    exec(arguments[1], {"__name__": "__main__"})
+elif arguments[0] == "-":
+    sys.argv = arguments
+    exec(sys.stdin.read(), {"__name__": "__main__"})
+else:
+    sys.argv = arguments[arguments[0] == "-m":]
+    (runpy.run_module if arguments[0] == "-m" else runpy.run_path)(sys.argv[0], run_name="__main__")
+"""
+
 CHILD = "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
 
 
@@ -130,8 +152,8 @@ class Lifecycle(unittest.TestCase):
     def test_it_is_ready_before_its_worker_is(self):
         """kernel_info does not wait for a Python that takes for ever to start."""
         with tempfile.TemporaryDirectory() as directory:
-            fake = script(directory, "import sys, time\nif '-c' in sys.argv: sys.exit(9)\ntime.sleep(1000)")
-            with Kernel(environment={"CAPSULE_PYTHON": fake}, change_argv=without_python) as kernel:
+            fake = script(directory, "import time\ntime.sleep(1000)")
+            with Kernel(change_argv=lambda argv: with_python(argv, fake)) as kernel:
                 with Client(kernel.info) as client:
                     self.assertEqual("ok", client.request("kernel_info_request", channel="control").status)
 
@@ -175,27 +197,39 @@ class Pythons(unittest.TestCase):
         self.assert_told(str(file), "(?i)not executable|cannot|permission|not a")
 
     def test_one_that_is_too_old(self):
-        # Whatever is asked of it, its answer is an old version.
-        old = script(self.directory, "print('3.6.9'); import sys; print('Python 3.6.9', file=sys.stderr)")
-        self.assert_told(old, r"(?i)3\.9|3\.6")
+        self.assert_told(script(self.directory, OLD_PYTHON), r"3\.9")
 
     def test_one_that_is_no_python(self):
         self.assert_told("/usr/bin/true", "(?i)python|version|hello|ended|exit")
 
-    def test_install_refuses_one_that_is_not_there(self):
+    def test_one_that_the_environment_names(self):
+        for python, says in ((os.path.join(self.directory, "none"), "none"), (script(self.directory, OLD_PYTHON), "3.6.9")):
+            with self.subTest(python=python), Kernel(
+                environment={"CAPSULE_PYTHON": python}, change_argv=without_python
+            ) as kernel:
+                lines = [line for line in kernel.log.wait_end() if line.strip()]
+                self.assertNotEqual(0, kernel.process.wait(PATIENCE))
+                self.assertEqual(1, len(lines), "\n".join(lines))
+                self.assertIn("CAPSULE_PYTHON", lines[0])
+                self.assertIn(says, lines[0])
+
+    def test_install_refuses_each(self):
         jar = os.environ.get("CAPSULE_JAR")
         self.assertTrue(jar, "CAPSULE_JAR names the jar")
         missing = os.path.join(self.directory, "no-python")
-        done = subprocess.run(
-            [os.environ["CAPSULE_JAVA"], "-jar", jar, "install", "--prefix", self.directory, "--python", missing],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
-        self.assertNotEqual(0, done.returncode)
-        self.assertIn(missing, done.stderr)
-        self.assertNotIn("\tat ", done.stderr)
-        self.assertEqual([], list(Path(self.directory).rglob("kernel.json")))
+        for python, says in ((missing, "not"), (script(self.directory, OLD_PYTHON), "3.6.9"), ("/usr/bin/true", "")):
+            with self.subTest(python=python):
+                done = subprocess.run(
+                    [os.environ["CAPSULE_JAVA"], "-jar", jar, "install", "--prefix", self.directory, "--python", python],
+                    capture_output=True,
+                    text=True,
+                    timeout=PATIENCE,
+                )
+                self.assertNotEqual(0, done.returncode)
+                self.assertIn(python, done.stderr)
+                self.assertIn(says, done.stderr)
+                self.assertNotIn("\tat ", done.stderr)
+                self.assertEqual([], list(Path(self.directory).rglob("kernel.json")))
 
 
 def script(directory, text):

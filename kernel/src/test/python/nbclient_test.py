@@ -106,8 +106,10 @@ class Notebooks(unittest.TestCase):
     def test_updates_of_a_display_reach_the_earlier_cell(self):
         done = executed(
             [
-                v4.new_code_cell("from capsule_worker import display\nhandle = display('one', display_id='d')"),
-                v4.new_code_cell("display('two', display_id='d', update=True)"),
+                v4.new_code_cell(
+                    "from capsule_worker import display, update_display\nhandle = display('one', display_id='d')"
+                ),
+                v4.new_code_cell("update_display('two', display_id='d')"),
             ]
         )
         self.assertEqual(["'two'"], [output.data["text/plain"] for output in done.cells[0].outputs])

@@ -239,7 +239,7 @@ class Input(KernelCase):
 
 class Parents(KernelCase):
     def test_interleaved_requests_of_two_clients_get_their_own_parents(self):
-        one, two = self.client, self.another_client()
+        one, two = self.another_client(), self.another_client()
         expected = {}
         for index in range(200):
             for name, client in (("one", one), ("two", two)):
@@ -321,13 +321,14 @@ class Parents(KernelCase):
 class Output(KernelCase):
     def setUp(self):
         super().setUp()
-        self.assert_ok(self.client.execute("from capsule_worker import display, clear_output", silent=True))
+        self.assert_ok(self.client.execute("from capsule_worker import display, update_display, clear_output", silent=True))
 
     def test_a_display_and_its_update_share_their_id(self):
-        shown = self.assert_ok(self.client.execute("display('one', display_id='the id')")).contents("display_data")
+        done = self.assert_ok(self.client.execute("handle = display('one', display_id='the id')"))
+        shown = done.contents("display_data")
         self.assertEqual([{"display_id": "the id"}], [content["transient"] for content in shown])
         self.assertEqual("'one'", shown[0]["data"]["text/plain"])
-        done = self.assert_ok(self.client.execute("display('two', display_id='the id', update=True)"))
+        done = self.assert_ok(self.client.execute("update_display('two', display_id='the id')"))
         self.assertEqual(["execute_input", "update_display_data"], done.types())
         updated = done.contents("update_display_data")[0]
         self.assertEqual(({"display_id": "the id"}, "'two'"), (updated["transient"], updated["data"]["text/plain"]))
@@ -541,16 +542,20 @@ class History(unittest.TestCase):
         home = tempfile.TemporaryDirectory()
         self.addCleanup(home.cleanup)
         self.home = Path(home.name)
+        self.kernels = {}
 
     def start(self, home=None):
         kernel = Kernel(home=home or self.home)
         self.addCleanup(kernel.kill)
         client = Client(kernel.info)
         self.addCleanup(client.close)
+        self.kernels[client] = kernel
         return client
 
     def ended(self, client):
-        client.request("shutdown_request", {"restart": False}, channel="control", replied=True)
+        message_id = client.send("shutdown_request", {"restart": False}, channel="control")
+        client.wait(lambda: message_id in client.replies, "shutdown_reply")
+        self.kernels[client].process.wait(PATIENCE)
 
     def history(self, client, access, **content):
         content = {"output": False, "raw": True, "hist_access_type": access, **content}
@@ -625,7 +630,9 @@ class History(unittest.TestCase):
         self.assertEqual(["'kept'", "'for now'"], self.inputs(client, "tail", n=5))
 
     def test_a_history_file_that_is_not_one_costs_no_cell(self):
-        self.run_cells(self.start(), "'made the file'")
+        first = self.start()
+        self.run_cells(first, "'made the file'")
+        self.ended(first)
         databases = [path for path in self.home.rglob("*") if path.is_file() and b"SQLite" in path.read_bytes()[:16]]
         self.assertEqual(1, len(databases), "one history file")
         broken = Path(tempfile.mkdtemp(dir=self.home)) / databases[0].relative_to(self.home)

@@ -10,7 +10,7 @@ import java.util.Optional;
 record Argv(Path java, Path jar, Path python) {
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
-    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms8m", "-Xmn4m", "-Xmx1g",
+    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms8m", "-Xmn4m", "-Xmx768m",
             "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "--enable-native-access=ALL-UNNAMED");
 
     List<String> words() {

@@ -46,8 +46,8 @@ public final class FrameDecoder {
         long total = Integer.toUnsignedLong(head.getInt());
         long headerLength = Integer.toUnsignedLong(head.getInt());
         if (total < Integer.BYTES || total > MAX_TOTAL_BYTES) {
-            throw new FrameException("frame of %d bytes is not from %d to %d".formatted(total, Integer.BYTES,
-                    MAX_TOTAL_BYTES));
+            throw new FrameException("frame of %d bytes is not within the limits of %d and %d".formatted(total,
+                    Integer.BYTES, MAX_TOTAL_BYTES));
         }
         if (headerLength > FrameCodec.MAX_HEADER_BYTES) {
             throw new FrameException("frame header of %d bytes is over the limit of %d".formatted(headerLength,

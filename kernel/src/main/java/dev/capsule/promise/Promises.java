@@ -1,6 +1,7 @@
 package dev.capsule.promise;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -59,9 +60,22 @@ public final class Promises<T> {
         return settled.promise().settle(settlement);
     }
 
-    /// Settles all that are open.
+    /// Settles all that are open now; not those that are opened by what is done when one is settled.
     public void settleAll(Settlement<T> settlement) {
-        open.keySet().forEach(id -> settle(id, settlement));
+        List.copyOf(open.keySet()).forEach(id -> settle(id, settlement));
+    }
+
+    /// Whether this store has ever given out the id, be the promise open or settled.
+    public boolean issued(String id) {
+        if (!id.startsWith(prefix) || id.length() == prefix.length()) {
+            return false;
+        }
+        try {
+            long number = Long.parseLong(id.substring(prefix.length()));
+            return number > 0 && number <= count.get();
+        } catch (NumberFormatException e) {
+            return false;
+        }
     }
 
     public int size() {

@@ -9,9 +9,10 @@ import java.util.Optional;
 
 /// How a worker's process is started: a pure value, made from what it may do.
 ///
+/// @param program what a person would call the worker's program, for messages
 /// @param command program and arguments; it inherits the descriptors of `worker/PROTOCOL.md`
 /// @param environment all that the process gets to see
-public record Launch(List<String> command, Map<String, String> environment, Path directory) {
+public record Launch(String program, List<String> command, Map<String, String> environment, Path directory) {
     /// Variables that are about the kernel's own process and would mislead a worker.
     private static final List<String> WITHHELD = List.of("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
             "PYTHONINSPECT", "PYTHONSTARTUP");
@@ -33,6 +34,6 @@ public record Launch(List<String> command, Map<String, String> environment, Path
         command.addAll(worker);
         var visible = new HashMap<>(environment);
         WITHHELD.forEach(visible::remove);
-        return new Launch(command, visible, directory);
+        return new Launch(worker.getFirst(), command, visible, directory);
     }
 }

@@ -41,8 +41,6 @@ public final class Session {
     /// Executions whose late output still finds its cell.
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
-    private static final int MAX_FRAMES = 1_000_000;
-
     private final Launch launch;
     private final ScheduledExecutorService clock;
     private final Promises<Frame.Resolve> promises;
@@ -74,9 +72,6 @@ public final class Session {
         // Guarded by the session.
         private boolean interrupted;
         private boolean killed;
-
-        // Of the worker's thread.
-        private int frames;
 
         Execution(String id, ExecutionListener listener) {
             this.id = id;
@@ -254,11 +249,18 @@ public final class Session {
 
     /// Listens to one worker, on that worker's thread.
     private final class Attendant implements WorkerProcess.Listener {
+        private boolean ready;
+
         @Override
         public void frame(Frame.FromWorker frame) {
             switch (frame) {
                 case Frame.Hello hello -> greet(hello);
-                case Frame.Ready _ -> LOG.log(Level.DEBUG, "worker is ready");
+                case Frame.Ready _ -> {
+                    if (ready) {
+                        throw new FrameException("second ready");
+                    }
+                    ready = true;
+                }
                 case Frame.Result(var id, var bundle) ->
                     active(id).listener.result(Display.of(bundle, Optional.empty()));
                 case Frame.Display(var id, var bundle, var displayId, var ack) -> {
@@ -297,7 +299,7 @@ public final class Session {
         /// The execution that is running, which must have this id.
         private Execution active(String id) {
             synchronized (Session.this) {
-                return running.filter(execution -> execution.id.equals(id)).map(this::counted).orElseThrow(
+                return running.filter(execution -> execution.id.equals(id)).orElseThrow(
                         () -> new FrameException("frame for the execution " + id + ", which is not running"));
             }
         }
@@ -305,19 +307,10 @@ public final class Session {
         /// The execution with this id; late output of one that is long forgotten goes to the last.
         private Execution emitter(String id) {
             synchronized (Session.this) {
-                var known = executions.get(id);
-                return counted(known != null
-                        ? known
-                        : last.orElseThrow(
-                                () -> new FrameException("frame for the execution " + id + " before any was run")));
+                var known = Optional.ofNullable(executions.get(id));
+                return known.or(() -> last.filter(_ -> promises.issued(id)))
+                        .orElseThrow(() -> new FrameException("frame for the execution " + id + ", which never was"));
             }
-        }
-
-        private Execution counted(Execution execution) {
-            if (++execution.frames > MAX_FRAMES) {
-                throw new FrameException("one cell has sent more than %d frames".formatted(MAX_FRAMES));
-            }
-            return execution;
         }
 
         private void acknowledge(String id, boolean wanted) {
@@ -371,9 +364,11 @@ public final class Session {
         }
 
         private void settle(String id, Settlement<Frame.Resolve> settlement) {
-            // A question that timed out here may still be answered there.
+            if (!promises.issued(id)) {
+                throw new FrameException("answer to " + id + ", which was never asked");
+            }
             if (!promises.settle(id, settlement)) {
-                LOG.log(Level.DEBUG, () -> "answer to " + id + " came too late or was never asked for");
+                LOG.log(Level.DEBUG, () -> "answer to " + id + " came after its deadline");
             }
         }
 

@@ -62,6 +62,10 @@ public final class WorkerProcess {
     private static final int CONTROL_SLOT = 5;
     private static final int SLOTS = 6;
 
+    /// The budget of one execution; output through descriptors 1 and 2 is not part of it.
+    private static final int MAX_FRAMES = 1_000_000;
+    private static final long MAX_FRAME_BYTES = 4L << 30;
+
     private static final File NOTHING = new File("/dev/null");
     /// How long a worker may live on after it closed its frames.
     private static final long EXIT_GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
@@ -73,6 +77,9 @@ public final class WorkerProcess {
             .newSingleThreadExecutor(Thread.ofPlatform().name("launcher").daemon().factory());
 
     private static final Set<Long> LIVE = ConcurrentHashMap.newKeySet();
+
+    // Of thread launcher.
+    private static Optional<Guardian> guardian = Optional.empty();
 
     /// Hears what the process says; every call comes on its thread.
     public interface Listener {
@@ -119,6 +126,8 @@ public final class WorkerProcess {
     private long lastBatchNanos = lastActivityNanos - BATCH_NANOS;
     private long batchNanos = BATCH_NANOS;
     private OptionalLong silentSinceNanos = OptionalLong.empty();
+    private int frameCount;
+    private long frameBytes;
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
@@ -256,7 +265,10 @@ public final class WorkerProcess {
             process.ifPresent(dead -> LIVE.remove(dead.pid()));
         }
         // There, so that a worker that is just being started is not taken for an orphan.
-        CompletableFuture.runAsync(WorkerProcess::killOrphans, LAUNCHER).join();
+        CompletableFuture.runAsync(() -> {
+            killOrphans();
+            guard();
+        }, LAUNCHER).join();
         requests.close();
         control.close();
         wake.close();
@@ -276,6 +288,7 @@ public final class WorkerProcess {
             started = LAUNCHER.submit(() -> {
                 var process = builder.start();
                 LIVE.add(process.pid());
+                guard();
                 return process;
             }).get();
         } catch (ExecutionException e) {
@@ -377,13 +390,27 @@ public final class WorkerProcess {
             return;
         }
         decoder.feed(target.asSlice(0, count).asByteBuffer());
+        frameBytes += count;
         try {
             for (var frame = decoder.next(); frame.isPresent(); frame = decoder.next()) {
                 bytesSinceTick += output.drain();
                 act(frame.get(), output);
+                checkBudget();
             }
         } catch (FrameException e) {
             condemn(new End.Violation(e.getMessage()));
+        }
+    }
+
+    private void checkBudget() {
+        if (running.isEmpty()) {
+            frameCount = 0;
+            frameBytes = 0;
+        } else if (++frameCount > MAX_FRAMES) {
+            throw new FrameException("one cell has sent more than its limit of %d frames".formatted(MAX_FRAMES));
+        } else if (frameBytes > MAX_FRAME_BYTES) {
+            throw new FrameException("one cell has sent more than its limit of %d bytes in frames"
+                    .formatted(MAX_FRAME_BYTES));
         }
     }
 
@@ -495,7 +522,10 @@ public final class WorkerProcess {
         output.drain();
         output.flushAll();
         var end = verdict().orElse(End.of(dead.exitValue()));
-        return said ? end : new End.NotStarted(end.cause() + (bootOutput.isEmpty() ? "" : "\n" + bootOutput));
+        return said
+                ? end
+                : new End.NotStarted(launch.program() + " " + end.cause() + " before it was ready"
+                        + (bootOutput.isEmpty() ? "" : "\n" + bootOutput.toString().strip()));
     }
 
     private synchronized Optional<End> verdict() {
@@ -514,6 +544,19 @@ public final class WorkerProcess {
     }
 
     private static List<ProcessHandle> orphans() {
-        return ProcessHandle.current().children().filter(child -> !LIVE.contains(child.pid())).toList();
+        long ours = guardian.map(Guardian::pid).orElse(-1L);
+        return ProcessHandle.current().children()
+                .filter(child -> !LIVE.contains(child.pid()) && child.pid() != ours).toList();
+    }
+
+    private static void guard() {
+        if (guardian.isEmpty()) {
+            try {
+                guardian = Optional.of(new Guardian());
+            } catch (IOException e) {
+                LOG.log(Level.WARNING, () -> "children of a worker would outlive a kernel that is killed: " + e);
+            }
+        }
+        guardian.ifPresent(started -> started.guard(LIVE));
     }
 }

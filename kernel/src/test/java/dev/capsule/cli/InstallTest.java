@@ -68,7 +68,7 @@ class InstallTest {
                     "-XX:-UsePerfData",
                     "-Xms8m",
                     "-Xmn4m",
-                    "-Xmx1g",
+                    "-Xmx768m",
                     "-Xss512k",
                     "-XX:ReservedCodeCacheSize=48m",
                     "--enable-native-access=ALL-UNNAMED",

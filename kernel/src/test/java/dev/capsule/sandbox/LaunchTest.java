@@ -16,7 +16,7 @@ class LaunchTest {
         var launch = Launch.unsandboxed(List.of("/usr/bin/python3", "main.py"),
                 Optional.of(Path.of("/usr/bin/setpriv")),
                 Map.of("HOME", "/home/ada", "PYTHONDONTWRITEBYTECODE", "1", "PYTHONPATH", "/p"), WORKSPACE);
-        assertEquals(new Launch(
+        assertEquals(new Launch("/usr/bin/python3",
                 List.of("/usr/bin/setpriv", "--pdeathsig", "KILL", "--", "/usr/bin/python3", "main.py"),
                 Map.of("HOME", "/home/ada", "PYTHONPATH", "/p"), WORKSPACE), launch);
     }
@@ -24,6 +24,7 @@ class LaunchTest {
     @Test
     void withoutSetprivTheWorkerIsStartedPlainly() {
         var launch = Launch.unsandboxed(List.of("/usr/bin/python3", "main.py"), Optional.empty(), Map.of(), WORKSPACE);
-        assertEquals(new Launch(List.of("/usr/bin/python3", "main.py"), Map.of(), WORKSPACE), launch);
+        assertEquals(new Launch("/usr/bin/python3", List.of("/usr/bin/python3", "main.py"), Map.of(), WORKSPACE),
+                launch);
     }
 }

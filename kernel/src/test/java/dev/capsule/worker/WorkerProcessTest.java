@@ -55,8 +55,10 @@ class WorkerProcessTest {
     private final Recorder recorder = new Recorder();
 
     private WorkerProcess start(String script) throws IOException {
-        return WorkerProcess.start(1, new Launch(List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
-                Path.of("/")), recorder);
+        return WorkerProcess.start(1,
+                new Launch("sh", List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
+                        Path.of("/")),
+                recorder);
     }
 
     /// A shell command that writes a frame with this header.
@@ -68,12 +70,13 @@ class WorkerProcessTest {
     @Test
     void aWorkerThatEndsBeforeItsHelloSaysWhy() throws Exception {
         start("echo 'no such module' >&2; exit 3");
-        assertEquals(new End.NotStarted("exited with code 3\nno such module\n"), recorder.awaitEnd());
+        assertEquals(new End.NotStarted("sh exited with code 3 before it was ready\nno such module"),
+                recorder.awaitEnd());
     }
 
     @Test
     void aProgramThatIsNotThereIsNamed() throws Exception {
-        WorkerProcess.start(1, new Launch(List.of("/nonexistent/python"), Map.of(), Path.of("/")), recorder);
+        WorkerProcess.start(1, new Launch("python", List.of("/nonexistent/python"), Map.of(), Path.of("/")), recorder);
         var end = assertInstanceOf(End.NotStarted.class, recorder.awaitEnd());
         assertTrue(end.message().contains("/nonexistent/python"), end::message);
     }

@@ -1,0 +1,14 @@
+package dev.capsule.it;
+
+import java.io.IOException;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+
+/// Workers that die or talk nonsense.
+class CrashesIT {
+    @TestFactory
+    Stream<DynamicTest> crashes() throws IOException, InterruptedException {
+        return new PythonScript("crashes_test").tests();
+    }
+}

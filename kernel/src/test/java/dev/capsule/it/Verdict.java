@@ -1,0 +1,36 @@
+package dev.capsule.it;
+
+import static org.junit.jupiter.api.Assertions.fail;
+
+import java.util.Optional;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.DynamicTest;
+
+/// What a foreign test said about one behaviour.
+sealed interface Verdict {
+
+    record Passed() implements Verdict {}
+
+    record Failed(String why) implements Verdict {}
+
+    /// The machine lacks what the test needs. That is a failure where everything is to be tested, and elsewhere reported
+    /// under the test's name.
+    record Missing(String what) implements Verdict {}
+
+    /// The test of JUnit that has this outcome.
+    default DynamicTest named(String name) {
+        return DynamicTest.dynamicTest(name, () -> {
+            switch (this) {
+                case Passed() -> {
+                }
+                case Failed(var why) -> fail(why);
+                case Missing(var what) -> {
+                    if (Optional.ofNullable(System.getenv("CI")).filter(value -> !value.isEmpty()).isPresent()) {
+                        fail("missing, and this is CI: " + what);
+                    }
+                    Assumptions.abort("missing: " + what);
+                }
+            }
+        });
+    }
+}

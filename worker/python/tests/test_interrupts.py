@@ -1,0 +1,228 @@
+"""Interrupts: they end the cell they are meant for, whatever it does, and nothing else."""
+
+import os
+import signal
+import unittest
+
+from .client import Worker
+
+# Each prints a line when it is about to be stopped.
+FOREVER = {
+    "loop": "print('now')\nwhile True: pass",
+    "sleep": "import time\nprint('now')\ntime.sleep(1000)",
+    "lock": "import threading\nlock = threading.Lock()\nlock.acquire()\nprint('now')\nlock.acquire()",
+    "event": "import threading\nprint('now')\nthreading.Event().wait()",
+    "subprocess": "import subprocess\nprint('now')\nsubprocess.run(['sleep', '1000'])",
+    "await": "import asyncio\nprint('now')\nawait asyncio.sleep(1000)",
+    "gather": "import asyncio\nprint('now')\nawait asyncio.gather(asyncio.sleep(1000), asyncio.sleep(1000))",
+    "loop in a coroutine": "import asyncio\nawait asyncio.sleep(0)\nprint('now')\nwhile True: pass",
+    "loop of awaits": "import asyncio\nprint('now')\nwhile True: await asyncio.sleep(0)",
+    "asyncio.run": "import asyncio\nprint('now')\nasyncio.run(asyncio.sleep(1000))",
+    "nested asyncio.run": "import asyncio\nawait asyncio.sleep(0)\nprint('now')\nasyncio.run(asyncio.sleep(1000))",
+    "another task": (
+        "import asyncio\n"
+        "async def hog():\n"
+        "    print('now')\n"
+        "    while True: pass\n"
+        "task = asyncio.create_task(hog())\n"
+        "await asyncio.sleep(1000)"
+    ),
+    "a callback, then the cell": (
+        "import asyncio\n"
+        "asyncio.get_running_loop().call_soon(print, 'now')\n"
+        "await asyncio.Event().wait()"
+    ),
+    "repr": "class Slow:\n    def __repr__(self):\n        print('now')\n        while True: pass\nSlow()",
+    "str of an exception": (
+        "class Slow(Exception):\n    def __str__(self):\n        print('now')\n        while True: pass\nraise Slow"
+    ),
+}
+
+
+class Interrupts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.worker = Worker()
+        cls.addClassCleanup(cls.worker.close)
+
+    def check_next(self):
+        self.assertEqual(self.worker.run("1 + 1").result(), "2")
+
+    def test_end_everything(self):
+        for name, code in FOREVER.items():
+            for _ in range(3):
+                with self.subTest(name):
+                    cell = self.worker.start(code)
+                    self.worker.until_text("now\n")
+                    self.worker.signal("cancel", id=cell)
+                    self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+                    self.check_next()
+
+    def test_from_outside_do_the_same(self):
+        for name in ("loop", "sleep", "await"):
+            with self.subTest(name):
+                cell = self.worker.start(FOREVER[name])
+                self.worker.until_text("now\n")
+                os.kill(self.worker.pid, signal.SIGINT)
+                self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+                self.check_next()
+
+    def test_show_where_the_cell_was(self):
+        for name, line in (("sleep", "    time.sleep(1000)"), ("await", "    await asyncio.sleep(1000)")):
+            cell = self.worker.start(FOREVER[name])
+            self.worker.until_text("now\n")
+            self.worker.signal("cancel", id=cell)
+            traceback = self.worker.finish(cell).traceback
+            self.assertIn(line, traceback)
+            self.assertNotIn("capsule_worker", traceback)
+            self.assertNotIn("CancelledError", traceback)
+
+    def test_end_user_expressions(self):
+        cell = self.worker.start("import time", user_expressions={"a": "print('now') or time.sleep(1000)"})
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+        self.check_next()
+
+    def test_can_be_caught_and_come_again(self):
+        code = (
+            "import time\n"
+            "for i in range(3):\n"
+            "    try:\n"
+            "        print('now', i)\n"
+            "        time.sleep(1000)\n"
+            "    except KeyboardInterrupt:\n"
+            "        print('caught')"
+        )
+        cell = self.worker.start(code)
+        for number in range(3):
+            self.worker.until_text(f"now {number}\n")
+            self.worker.signal("cancel", id=cell)
+        self.assertTrue(self.worker.finish(cell).ok)
+
+    def test_a_second_one_ends_what_swallows_cancellation(self):
+        code = (
+            "import asyncio\n"
+            "while True:\n"
+            "    try:\n"
+            "        asyncio.get_running_loop().call_soon(print, 'now')\n"
+            "        await asyncio.sleep(1000)\n"
+            "    except asyncio.CancelledError:\n"
+            "        print('caught')"
+        )
+        cell = self.worker.start(code)
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        self.worker.until_text("caught\nnow\n")
+        self.worker.signal("cancel", id=cell)
+        self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+        self.check_next()
+
+    def test_leave_tasks_of_the_cell_alone(self):
+        code = (
+            "import asyncio\n"
+            "go = asyncio.Event()\n"
+            "task = asyncio.create_task(go.wait())\n"
+            "asyncio.get_running_loop().call_soon(print, 'now')\n"
+            "await asyncio.sleep(1000)"
+        )
+        cell = self.worker.start(code)
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        self.worker.finish(cell)
+        self.assertEqual(self.worker.run("go.set()\nawait task").result(), "True")
+
+    def test_between_cells_do_nothing(self):
+        self.worker.run("x = 1")
+        self.worker.signal("cancel", id="long over")
+        os.kill(self.worker.pid, signal.SIGINT)
+        self.check_next()
+
+    def test_of_a_cell_that_is_over_do_not_hit_the_next(self):
+        first = self.worker.start("x = 1")
+        self.worker.finish(first)
+        second = self.worker.start("import threading\nprint('now')\ngo = threading.Event()\ngo.wait()")
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=first)
+        # Only this one ends it.
+        self.worker.signal("cancel", id=second)
+        self.assertEqual(self.worker.finish(second).ename, "KeyboardInterrupt")
+        for _ in range(200):
+            cell = self.worker.start("pass")
+            self.worker.signal("cancel", id=cell)
+            following = self.worker.start("1 + 1")
+            self.worker.finish(cell)
+            self.assertEqual(self.worker.finish(following).result(), "2")
+
+    def test_that_come_before_their_cell_end_it_at_once(self):
+        self.worker.signal("cancel", id="early")
+        # Control has its own order: when this display is answered, the cancel has been heard.
+        self.worker.run("display(1)")
+        self.worker.start("print('never')\nwhile True: pass", id="early")
+        cell = self.worker.finish("early")
+        self.assertEqual((cell.ename, cell.text()), ("KeyboardInterrupt", ""))
+        self.check_next()
+
+    def test_end_a_question_in_front_of_the_cell(self):
+        code = "class Slow:\n    def __dir__(self):\n        print('now')\n        while True: pass\nslow = Slow()"
+        self.worker.run(code)
+        self.worker.send(self.worker.requests, {"open": "complete", "id": "slow", "cursor": 5}, b"slow.")
+        cell = self.worker.start("1 + 1")
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        question = self.worker.until(lambda event: event[0] == "settle")
+        self.assertEqual((question[1].get("reject"), question[1].get("ename")), ("slow", "KeyboardInterrupt"))
+        self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+
+    def test_go_to_the_handler_of_a_cell_which_holds_for_that_cell(self):
+        code = (
+            "import signal, threading\n"
+            "go = threading.Event()\n"
+            "signal.signal(signal.SIGINT, lambda *_: go.set())\n"
+            "print('now')\n"
+            "go.wait()\n"
+            "'handled'"
+        )
+        cell = self.worker.start(code)
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        self.assertEqual(self.worker.finish(cell).result(), "'handled'")
+        cell = self.worker.start(FOREVER["loop"])
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+
+    def test_in_the_midst_of_displays_tear_no_frame(self):
+        for _ in range(20):
+            cell = self.worker.start("while True: display({'image/png': b'x' * 300_000}, raw=True)")
+            self.worker.until(lambda event: event[0] == "display")
+            self.worker.signal("cancel", id=cell)
+            done = self.worker.finish(cell)
+            self.assertEqual(done.ename, "KeyboardInterrupt")
+            self.assertTrue(all(len(buffers[0]) == 300_000 for _, buffers in done.emitted("display")))
+        self.check_next()
+
+    def test_signal_handlers_of_cells_that_raise_are_no_harm(self):
+        self.worker.run(
+            "import signal\n"
+            "def alarm(*_): raise TimeoutError('too late')\n"
+            "signal.signal(signal.SIGALRM, alarm)\n"
+            "signal.setitimer(signal.ITIMER_REAL, 0.01)"
+        )
+        self.worker.until_text("too late", "stderr")
+        self.worker.events.clear()
+        self.check_next()
+        # In the midst of a frame that is longer than the pipe.
+        cell = self.worker.run(
+            "signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)\n"
+            "caught = 0\n"
+            "while caught < 10:\n"
+            "    try:\n"
+            "        display({'image/png': b'x' * 1_000_000}, raw=True)\n"
+            "    except TimeoutError:\n"
+            "        caught += 1\n"
+            "signal.setitimer(signal.ITIMER_REAL, 0)"
+        )
+        self.assertTrue(cell.ok, cell.header)
+        self.assertTrue(all(len(buffers[0]) == 1_000_000 for _, buffers in cell.emitted("display")))
+        self.check_next()
