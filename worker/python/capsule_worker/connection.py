@@ -92,8 +92,9 @@ class Connection:
         self.header_limit = frames.MAX_HEADER_BYTES
         self.buffers_limit = 256 << 20
         self._interrupts = interrupts
-        self._raw = io.FileIO(descriptor, "wb", closefd=False)
-        self._buffer = io.BufferedWriter(self._raw, _BUFFER_BYTES + 1)
+        self._descriptor = descriptor
+        self._unfinished = None
+        self._buffer = self._writer(_BUFFER_BYTES)
         self._lock = allocate_lock()
         self._sender = None
         self._postponed = []
@@ -117,7 +118,7 @@ class Connection:
 
     def write(self, parts):
         """Writes encoded frames in one piece, or ends the process if nobody reads them any more."""
-        if self._raw is None:
+        if self._descriptor is None:
             raise Forked("a forked child process cannot show anything in the notebook; print works")
         if self._sender == get_ident():
             # This is a signal handler or finalizer inside of the loop below.
@@ -135,29 +136,35 @@ class Connection:
 
     def _write_all(self, parts):
         data = b"".join(parts)
-        # C counts what is written. Here, a signal handler of a cell could raise when os.write() has returned and before
-        # anybody knows how much it wrote; half a frame would be the worker's end.
-        writer = self._buffer if len(data) <= _BUFFER_BYTES else io.BufferedWriter(self._raw, len(data) + 1)
+        writer = self._buffer if len(data) <= _BUFFER_BYTES else self._writer(len(data))
+        self._finish()
+        self._unfinished = writer
+        writer.write(data)  # only copies it
+        self._finish()
+
+    def _writer(self, size):
+        return io.BufferedWriter(io.FileIO(self._descriptor, "wb", closefd=False), size + 1)
+
+    def _finish(self):
+        """Writes out what there is of the last frame.
+
+        C counts what is written. Here, a signal handler of a cell could raise when os.write() has returned and before
+        anybody knows how much it wrote; and half a frame would be the worker's end.
+        """
         raised = None
-        try:
-            writer.write(data)  # only copies it
-        except BaseException as error:
-            raised = error
-        while True:
+        while self._unfinished is not None:
             try:
-                writer.flush()
-                break
+                self._unfinished.flush()
+                self._unfinished = None
             except BrokenPipeError:
                 die_with_children()
             except BaseException as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     die()  # a cell has closed it
                 raised = error
-        if writer is not self._buffer:
-            writer.detach()  # or its end would close the descriptor's file under the other writer
         if raised is not None:
             raise raised
 
     def forget(self):
         """In a forked child: the connection belongs to the parent."""
-        self._raw = None
+        self._descriptor = None

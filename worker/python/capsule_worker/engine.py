@@ -32,7 +32,7 @@ class PlainEngine:
         text, question = _split_question(text) if "?" in text else (text, None)
         code = self._compiler.compile(text, cell.count)
         value = self._compiler.run(code, self._namespace.dict, self._loop.run)
-        self._expects_async = code.mode is execution.ASYNC_DEFINITIONS
+        self._expects_async = self._expects_async or code.mode is execution.ASYNC_DEFINITIONS
         if question is not None:
             self._answer(question)
         if value is None or code.quiet or question is not None:

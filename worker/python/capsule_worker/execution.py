@@ -1,5 +1,6 @@
 """Code of cells: compiled once for each text, and run."""
 
+import gc
 from _ast import AsyncFunctionDef, Expr, Expression, PyCF_ALLOW_TOP_LEVEL_AWAIT, PyCF_ONLY_AST
 from collections import OrderedDict
 
@@ -42,7 +43,15 @@ class Compiler:
         if code is None:
             filename = sources.add(text)
             sources.ran(filename, count)
-            code = self._compile(text, filename)
+            # A finalizer that compiles something, if only to format a traceback, would make a compilation fail in whose
+            # midst it is run (python/cpython#106905, up to 3.11.4).
+            collecting = gc.isenabled()
+            gc.disable()
+            try:
+                code = self._compile(text, filename)
+            finally:
+                if collecting:
+                    gc.enable()
             if len(text) <= _MAX_CACHED_CHARS:
                 self._cache[text] = code
                 if len(self._cache) > _MAX_CACHED:

@@ -85,7 +85,8 @@ def decode_json(data):
         value, end = _scan(text, 0)
     except StopIteration:
         raise FrameError("JSON value is missing") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, SystemError) as error:
+        # SystemError: before Python 3.12 the scanner has no exception to raise as long as nobody has imported json.
         raise FrameError(f"invalid JSON: {error}") from None
     if end != len(text):
         raise FrameError("more than one JSON value")

@@ -34,8 +34,9 @@ class ImportWatch:
     def find_spec(self, name, path=None, target=None):
         if name not in self._callbacks:
             return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+        # Those before it have been asked already.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = finder.find_spec(name, path, target)
             if spec is not None:
                 self._extend(spec.loader, name)
                 return spec

@@ -18,6 +18,7 @@ class SessionLoop:
         self._streams = streams
         self._loop = None
         self._own_files = 0
+        self._untold = []
         self._main = get_ident()
 
     def watch_imports(self, watch):
@@ -87,15 +88,27 @@ class SessionLoop:
         return task
 
     def _report(self, loop, context):
-        """What nobody waited for goes to the cell that made it."""
+        """What nobody waited for goes to the cell that made it, but not now: this may be a garbage collection, which can
+        come in the midst of anything.
+        """
+        if isinstance(context.get("exception"), KeyboardInterrupt):
+            return  # whoever interrupted the task knows
         source = context.get("task") or context.get("future")
         execution = getattr(source, "_capsule_execution", None)
         if execution is None and "handle" in context:
             execution = self._executions.owner_in(context["handle"]._context)
-        text = context.get("message", "Unhandled exception in the event loop") + "\n"
-        if context.get("exception") is not None:
-            text += "\n".join(tracebacks.describe(context["exception"]).traceback) + "\n"
-        self._streams.write_as(execution or self._executions.current(), self._streams.err, text)
+        self._untold.append((execution or self._executions.current(), context.get("message"), context.get("exception")))
+        if loop.is_running():
+            loop.call_soon(self.tell)
+
+    def tell(self):
+        """Writes what was reported since the last time."""
+        while self._untold:
+            execution, message, error = self._untold.pop(0)
+            lines = [message or "Unhandled exception in the event loop"]
+            if error is not None:
+                lines += tracebacks.describe(error).traceback
+            self._streams.write_as(execution, self._streams.err, "\n".join(lines) + "\n")
 
     def _follow_run(self, runners):
         """Lets asyncio.run() be used while the session's loop runs a cell: on a loop of its own, as in any program."""
@@ -150,7 +163,9 @@ class SessionLoop:
 
         def read():
             nonlocal ended
-            ended = not incoming.receive()
+            # A task that ends the loop's turn by SystemExit leaves this callback over for the next: it comes twice.
+            if incoming.waiting():
+                ended = not incoming.receive()
             loop.stop()
 
         frame = incoming.parser.take()

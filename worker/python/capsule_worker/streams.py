@@ -8,6 +8,7 @@ from _thread import _count as thread_count
 from functools import wraps
 
 from .connection import die, die_with_children
+from .imports import standard
 
 # The threads that the worker itself has beside the main one.
 _OWN_THREADS = 1
@@ -42,6 +43,11 @@ class Stream(io.TextIOWrapper):
             broken = True  # detached
         if broken:
             self._open()
+
+    def leave(self):
+        """In a forked child: takes a new buffer. A thread that is not here may have locked the old one."""
+        self._left = self.buffer
+        self._open()
 
     def flush_all(self):
         """Flushes, and ends the process if that is not possible any more."""
@@ -89,7 +95,13 @@ class Streams:
     def watch_imports(self, watch):
         """What another process writes must not overtake what is buffered here."""
         watch.when_loaded("subprocess", self._flush_before_children)
-        os.register_at_fork(before=self.flush)
+        os.register_at_fork(before=self._before_fork)
+
+    def _before_fork(self):
+        self.flush()
+        if sys.version_info >= (3, 12):
+            # The thread that is meant is the control thread, of which a child has no need.
+            standard("warnings").filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
     def _flush_before_children(self, subprocess):
         start = subprocess.Popen.__init__
@@ -213,6 +225,8 @@ class Streams:
         """In a forked child: its output is only what it writes to the descriptors."""
         self._held.clear()
         self._held_lock = RLock()
+        for stream in self.both:
+            stream.leave()
         if self._following:
             self._following = False
             for stream in self.both:

@@ -105,14 +105,16 @@ class Worker:
         """Serves until the kernel wants the end."""
         while not self._interrupts.ending:
             try:
-                header, buffers = self._next_request()
-                self._serve(header, buffers)
-            except FrameError as error:
-                die(f"the kernel broke the frame protocol: {error}")
-            except BaseException as error:
-                # From what a cell has left behind, such as a signal handler that raises; or the end is wanted.
-                if not self._interrupts.ending:
-                    print(*tracebacks.describe(error).traceback, sep="\n", file=self._streams.err)
+                try:
+                    self._serve(*self._next_request())
+                except FrameError as error:
+                    die(f"the kernel broke the frame protocol: {error}")
+                except BaseException as error:
+                    # From what a cell has left behind, such as a signal handler that raises; or the end is wanted.
+                    if not self._interrupts.ending:
+                        print(*tracebacks.describe(error).traceback, sep="\n", file=self._streams.err)
+            except BaseException:
+                pass  # the same once more, while the first was told
 
     def _next_request(self):
         frame = self._loop.wait(self._requests) if self._loop.busy() else self._requests.next()
@@ -162,10 +164,11 @@ class Worker:
             settle = [self._rejection(cell.id, interrupt)]
         self._interrupts.end()
         self._loop.restore()
-        self._promises.end(cell)
+        self._loop.tell()
         self._streams.follow(self._loop.busy())
         self._streams.flush_everything()
         self._executions.end()
+        self._promises.end(cell)
         self._settle(settle)
         if self._engine.wants_rest() and not self._requests.waiting():
             self._engine.rest()

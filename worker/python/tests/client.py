@@ -1,5 +1,6 @@
 """A small kernel: starts a real worker over real pipes and speaks the frame protocol with it."""
 
+import atexit
 import json
 import os
 import select
@@ -19,6 +20,7 @@ DEADLINE_SECONDS = 10
 
 # Workers compile the package once for all tests, and not into the source tree.
 _CACHE = tempfile.TemporaryDirectory(prefix="capsule-worker-tests-")
+atexit.register(_CACHE.cleanup)
 
 
 class Ended(AssertionError):
@@ -107,9 +109,6 @@ class Worker:
         )
         if wait:
             self.hello = self.until(lambda event: event[0] == "hello")[1]
-            if self.hello["encoding"] == "msgpack":
-                self.encode = messagepack.encode
-                self.parser.decode_header = messagepack.decode
             self.until(lambda event: event[0] == "ready")
 
     # Sending
@@ -119,8 +118,13 @@ class Worker:
 
     def write(self, descriptor, data):
         view = memoryview(data)
+        deadline = time.monotonic() + DEADLINE_SECONDS
         while view:
-            view = view[os.write(descriptor, view) :]
+            # The worker may not read on before somebody reads what it says.
+            if select.select([], [descriptor], [], 0)[1] or not self._open:
+                view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]
+            else:
+                self._receive(deadline, descriptor)
 
     def signal(self, kind, **fields):
         self.send(self.control, {"signal": kind, **fields})
@@ -185,9 +189,10 @@ class Worker:
             # The last event is one piece of text with what came now, if that was text too.
             checked = max(0, checked - 1)
 
-    def _receive(self, deadline):
-        ready, _, _ = select.select(list(self._open), [], [], max(0, deadline - time.monotonic()))
-        if not ready:
+    def _receive(self, deadline, writing=None):
+        outgoing = [] if writing is None else [writing]
+        ready, writable, _ = select.select(list(self._open), outgoing, [], max(0, deadline - time.monotonic()))
+        if not ready and not writable:
             raise Ended(f"nothing came within {DEADLINE_SECONDS} s after {self._said()}")
         # As a kernel does: all that was printed is taken before a frame is acted on.
         for descriptor in (self.out, self.err):
@@ -232,6 +237,10 @@ class Worker:
         buffers = [bytes(buffer) for buffer in buffers]
         kind = header.get("signal") or header.get("emit") or header.get("open") or "settle"
         self.events.append((kind, header, buffers))
+        if header.get("encoding") == "msgpack":
+            # From its hello on.
+            self.encode = messagepack.encode
+            self.parser.decode_header = messagepack.decode
         if header.get("ack"):
             self.signal("delivered", id=header["id"])
 

@@ -192,8 +192,15 @@ class BackgroundTasks(unittest.TestCase):
         self.worker.until(lambda event: event[0] == "stream" and event[2] == [b"cleaned up\n"])
         self.assertEqual(self.worker.wait(), 0)
 
-    def test_asyncio_is_imported_when_async_code_is_to_be_expected(self):
-        loaded = "import sys\n'asyncio' in sys.modules"
-        self.assertEqual(self.worker.run(loaded).result(), "False")
-        self.worker.run("async def f(): pass")
-        self.assertEqual(self.worker.run(loaded).result(), "True")
+    def test_asyncio_is_imported_after_the_cell_when_async_code_is_to_be_expected(self):
+        watch = (
+            "import sys\n"
+            "class Watch:\n"
+            "    def find_spec(self, name, *_):\n"
+            "        if name == 'asyncio': print('imported')\n"
+            "sys.meta_path.insert(0, Watch())\n"
+        )
+        self.assertEqual(self.worker.run(watch + "def f(): pass").text(), "")
+        # That is after the settle, so it may be read with it or by itself.
+        if not self.worker.run("async def f(): pass").text():
+            self.worker.until_text("imported\n")

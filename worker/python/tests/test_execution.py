@@ -4,7 +4,7 @@ import os
 import tempfile
 import unittest
 
-from .client import PACKAGE, Worker, data
+from .client import Worker, data
 
 
 class Cells(unittest.TestCase):
@@ -103,11 +103,8 @@ class Errors(Cells):
         self.assertEqual(self.fail_cell("raise KeyboardInterrupt").ename, "KeyboardInterrupt")
         self.assertEqual(self.fail_cell("raise GeneratorExit").ename, "GeneratorExit")
         self.assertEqual(self.fail_cell("def f(): f()\nf()").ename, "RecursionError")
-        self.assertEqual(self.fail_cell("x = '\0'").ename, "SyntaxError" if self.version() >= "3.12" else "ValueError")
+        self.assertIn(self.fail_cell("x = '\0'").ename, ("SyntaxError", "ValueError"))
         self.assertEqual(self.result("1"), "1")
-
-    def version(self):
-        return self.worker.hello["language"]["version"]
 
     def test_of_which_the_text_fails(self):
         cell = self.fail_cell("class E(Exception):\n    def __str__(self): raise ValueError\nraise E")
@@ -192,17 +189,14 @@ class Names(Cells):
                     file.write("raise RuntimeError('taken')")
             with open(os.path.join(folder, "own.py"), "w") as file:
                 file.write("value = 'own'")
-            for arguments in (None, ["-m", "capsule_worker"]):
-                path = {"PYTHONPATH": os.path.dirname(PACKAGE)} if arguments else {}
-                with Worker(folder=folder, arguments=arguments, environment=path) as worker:
-                    self.assertEqual(worker.run("import sys\nsys.path[0], sys.argv").result(), "('', [''])")
-                    self.assertIn("Cell In[2], line 1", worker.run("1 / 0").traceback)
-                    self.assertTrue(worker.run("async def f(): return 1\nawait f()").ok)
-                    self.assertEqual(worker.run("import own\nown.value").result(), "'own'")
-                    self.assertEqual(worker.complete("own.val")["matches"], ["own.value"])
-                    self.assertEqual(worker.ask("is_complete", "1")[0]["status"], "complete")
-                    self.assertTrue(worker.ask("inspect", "print", cursor=5, detail=1)[0]["found"])
-                    self.assertEqual(worker.run("import capsule_worker").ok, True)
+            with Worker(folder=folder) as worker:
+                self.assertEqual(worker.run("import sys\nsys.path[0], sys.argv").result(), "('', [''])")
+                self.assertIn("Cell In[2], line 1", worker.run("1 / 0").traceback)
+                self.assertTrue(worker.run("async def f(): return 1\nawait f()").ok)
+                self.assertEqual(worker.run("import own\nown.value").result(), "'own'")
+                self.assertEqual(worker.complete("own.val")["matches"], ["own.value"])
+                self.assertEqual(worker.ask("is_complete", "1")[0]["status"], "complete")
+                self.assertTrue(worker.ask("inspect", "print", cursor=5, detail=1)[0]["found"])
 
 
 class UserExpressions(Cells):

@@ -1,4 +1,4 @@
-"""A worker that dies or talks nonsense costs its cell: the error names the cause, the front lives, the next cell runs."""
+"""A worker that dies or talks nonsense costs its cell: the error names the cause, the front lives, the next runs."""
 
 from kernels import Kernel, Watch, descendants, peak_memory
 from wire import Client, KernelCase
@@ -26,7 +26,7 @@ def tell(data):
 
 class Crashes(KernelCase):
     def fails(self, code, cause, **options):
-        """The cell's error names the cause and says what became of the state; the front is the same process as before."""
+        """The cell's error names the cause and what became of the state; the front is the same process as before."""
         done = self.client.execute(code, **options)
         self.assertEqual("error", done.status)
         self.assertRegex(done.told(), cause)
@@ -156,7 +156,7 @@ class Crashes(KernelCase):
         Watch([int(self.client.published[running][-1]["content"]["text"])]).kill()
         done = self.client.finish(running)
         self.assertRegex(done.told(), "SIGKILL")
-        self.client.send("input_reply", {"value": "late"}, channel="stdin", parent=request)
+        self.send_stale_answer("late", parent=request)
         self.assert_runs()
         self.assertEqual("'fresh'", self.client.execute("input()", answers=["fresh"]).result())
 

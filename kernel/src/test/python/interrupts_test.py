@@ -2,8 +2,8 @@
 
 from wire import KernelCase
 
-# Seconds from the interrupt to the end of the cell: when the code lets itself be interrupted, nothing outside the worker
-# has to act (which happens after 2 s); otherwise the worker is killed after 5 s and a fresh one started.
+# Seconds from the interrupt to the end of the cell: when the code lets itself be interrupted, nothing outside the
+# worker has to act (which happens after 2 s); otherwise the worker is killed after 5 s and a fresh one started.
 SOON = 1.9
 LATE = 10
 
@@ -88,7 +88,7 @@ class Interrupts(KernelCase):
         done = self.interrupted(ANNOUNCE + "input('? ')", SOON, allow_stdin=True)
         self.assert_kept(done)
         # An answer that comes too late belongs to nobody.
-        self.client.send("input_reply", {"value": "late"}, channel="stdin")
+        self.send_stale_answer("late")
         self.assertEqual("'fresh'", self.client.execute("input()", answers=["fresh"]).result())
 
     def test_a_subprocess(self):

@@ -129,4 +129,5 @@ class Notebooks(unittest.TestCase):
     def test_language_of_the_notebook_is_the_kernels(self):
         done = executed([v4.new_code_cell("1")])
         language = done.metadata.language_info
-        self.assertEqual(("python", ".py", "text/x-python"), (language.name, language.file_extension, language.mimetype))
+        told = (language.name, language.file_extension, language.mimetype)
+        self.assertEqual(("python", ".py", "text/x-python"), told)

@@ -1,7 +1,7 @@
 """The notebooks of the project, executed by nbconvert, have the outputs that are stored in them.
 
-What differs from run to run is said by the cell itself, in its metadata: `"capsule": {"volatile": ["REGEX", …]}`. Where
-one of these matches in a text, of either side, the matched text is not compared.
+What differs from run to run is said by the cell itself, in its metadata: `"capsule": {"volatile": ["REGEX", …]}`.
+Where one of these matches in a text, of either side, the matched text is not compared.
 """
 
 import os

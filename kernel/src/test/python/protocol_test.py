@@ -100,7 +100,8 @@ class SilentAndHistory(KernelCase):
     def test_a_silent_cell_shows_no_input_and_no_result_and_does_not_count(self):
         for store in (False, True):
             with self.subTest(store_history=store):
-                done = self.assert_ok(self.client.execute("silently = 'done'; silently", silent=True, store_history=store))
+                code = "silently = 'done'; silently"
+                done = self.assert_ok(self.client.execute(code, silent=True, store_history=store))
                 self.assertEqual([], [kind for kind in done.types() if kind.startswith("execute_")])
                 self.assertEqual("'before'", self.last_input())
         self.assertEqual("'done'", self.client.execute("silently", store_history=False).result())
@@ -141,11 +142,14 @@ class Cursors(KernelCase):
 
     WIDE = "'😀𝒳😀𝒳'; "
 
+    def completed(self, code, cursor):
+        content = {"code": code, "cursor_pos": cursor}
+        reply = self.assert_ok(self.client.request("complete_request", content)).content
+        return reply["matches"], reply["cursor_start"], reply["cursor_end"]
+
     def test_completion_after_astral_characters(self):
         code = self.WIDE + "zi"
-        done = self.assert_ok(self.client.request("complete_request", {"code": code + " + 1", "cursor_pos": len(code)}))
-        content = done.content
-        self.assertEqual((["zip"], len(self.WIDE), len(code)), (content["matches"], content["cursor_start"], content["cursor_end"]))
+        self.assertEqual((["zip"], len(self.WIDE), len(code)), self.completed(code + " + 1", len(code)))
 
     def test_inspection_after_astral_characters(self):
         code = self.WIDE + "len"
@@ -156,16 +160,13 @@ class Cursors(KernelCase):
 
     def test_completion_of_an_astral_name(self):
         self.assert_ok(self.client.execute("𐊠𐊡𐊢_long = 1"))
-        code = "1 + 𐊠𐊡"
-        content = self.client.request("complete_request", {"code": code, "cursor_pos": len(code)}).content
-        self.assertEqual((["𐊠𐊡𐊢_long"], 4, 6), (content["matches"], content["cursor_start"], content["cursor_end"]))
+        self.assertEqual((["𐊠𐊡𐊢_long"], 4, 6), self.completed("1 + 𐊠𐊡", 6))
 
     def test_completion_of_live_attributes(self):
         self.assert_ok(self.client.execute("class Thing: pass\nthing = Thing(); thing.attribute = 1"))
-        content = self.client.request("complete_request", {"code": "thing.attr", "cursor_pos": 10}).content
-        self.assertEqual(10, content["cursor_end"])
-        completed = {"thing.attr"[: content["cursor_start"]] + match for match in content["matches"]}
-        self.assertEqual({"thing.attribute"}, completed)
+        matches, start, end = self.completed("thing.attr", 10)
+        self.assertEqual(10, end)
+        self.assertEqual({"thing.attribute"}, {"thing.attr"[:start] + match for match in matches})
 
     def test_nothing_to_inspect(self):
         content = {"code": "no_such_name", "cursor_pos": 5, "detail_level": 0}
@@ -215,7 +216,7 @@ class Input(KernelCase):
         self.assertEqual([], list(self.client.input_requests))
 
     def test_a_stale_answer_is_not_taken_for_a_fresh_one(self):
-        self.client.send("input_reply", {"value": "stale"}, channel="stdin")
+        self.send_stale_answer("stale")
         self.assertEqual("'fresh'", self.client.execute("input()", answers=["fresh"]).result())
 
     def test_end_of_file_raises_as_in_a_terminal(self):
@@ -253,7 +254,7 @@ class Parents(KernelCase):
         for client in (one, two):
             # A reply that went to the other client would be one that nobody asked for.
             self.assertLessEqual(set(client.replies), set(client.requests))
-            owners = {message["parent_header"]["session"] for messages in client.published.values() for message in messages}
+            owners = {messages[0]["parent_header"]["session"] for messages in client.published.values()}
             self.assertLessEqual(owners, {one.session.session, two.session.session})
 
     def test_control_requests_during_a_cell_change_no_parent(self):
@@ -321,7 +322,7 @@ class Parents(KernelCase):
 class Output(KernelCase):
     def setUp(self):
         super().setUp()
-        self.assert_ok(self.client.execute("from capsule_worker import display, update_display, clear_output", silent=True))
+        self.assert_ok(self.client.execute("from capsule_worker import clear_output, display, update_display"))
 
     def test_a_display_and_its_update_share_their_id(self):
         done = self.assert_ok(self.client.execute("handle = display('one', display_id='the id')"))
@@ -373,7 +374,10 @@ class Output(KernelCase):
         self.assertEqual("error\n", done.text("stderr"))
 
     def test_text_in_pieces_of_characters_stays_whole(self):
-        code = "import sys\nfor byte in '𝒳é'.encode() * 1000:\n    sys.stdout.buffer.write(bytes([byte])); sys.stdout.flush()"
+        code = (
+            "import sys\nfor byte in '𝒳é'.encode() * 1000:\n"
+            "    sys.stdout.buffer.write(bytes([byte])); sys.stdout.flush()"
+        )
         self.assertEqual("𝒳é" * 1000, self.assert_ok(self.client.execute(code)).text())
 
     def test_output_that_is_not_utf8_is_shown_and_costs_nothing(self):
@@ -427,7 +431,8 @@ class Other(KernelCase):
                 content = self.assert_ok(self.client.request("kernel_info_request", channel=channel)).content
                 self.assertRegex(content["protocol_version"], r"^5\.[5-9]")
                 language = content["language_info"]
-                self.assertEqual(("python", ".py", "text/x-python"), (language["name"], language["file_extension"], language["mimetype"]))
+                told = (language["name"], language["file_extension"], language["mimetype"])
+                self.assertEqual(("python", ".py", "text/x-python"), told)
                 self.assertRegex(language["version"], r"^3\.\d+\.\d+")
                 for key in ("pygments_lexer", "codemirror_mode", "nbconvert_exporter"):
                     self.assertTrue(language[key], key)
@@ -667,6 +672,16 @@ class Shutdown(unittest.TestCase):
             survivors = watch.survivors(5)
             watch.kill()
             self.assertEqual([], survivors)
+
+
+class PosixLocale(KernelCase):
+    environment = {"LC_ALL": "C"}
+
+    def test_text_does_not_depend_on_the_locale(self):
+        code = "import sys\nprint('é😀'); print('é', file=sys.stderr); 'é😀'"
+        done = self.assert_ok(self.client.execute(code))
+        self.assertEqual(("é😀\n", "é\n", "'é😀'"), (done.text(), done.text("stderr"), done.result()))
+        self.assertEqual("'é😀'", self.client.execute("input('é😀')", answers=["é😀"]).result())
 
 
 class Payload(KernelCase):

@@ -189,7 +189,7 @@ class Messages(KernelCase):
         greeting = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL" + bytes(16)
         left_open = []
         for channel in CHANNELS:
-            for sent in (garbage, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", greeting, greeting * 2, b"\xff", b"\x01\x00" * 500):
+            for sent in (garbage, b"GET / HTTP/1.1\r\n\r\n", greeting, greeting * 2, b"\xff", b"\x01\x00" * 500):
                 with self.subTest(channel=channel, sent=sent[:10]):
                     made = socket.create_connection(("127.0.0.1", self.kernel.info[f"{channel}_port"]))
                     left_open.append(made)
@@ -262,6 +262,11 @@ class Keys(unittest.TestCase):
             self.assertEqual("2", client.execute("1 + 1").result())
 
 
+def with_file(path):
+    """Changes a command line to another connection file."""
+    return lambda argv: [path if "connection-" in argument else argument for argument in argv]
+
+
 class ConnectionFiles(unittest.TestCase):
     """A kernel that cannot be reached ends at once, and says why in one line."""
 
@@ -276,16 +281,10 @@ class ConnectionFiles(unittest.TestCase):
 
     def test_a_file_that_is_not_there(self):
         missing = os.path.join(tempfile.gettempdir(), "no-such-connection-file.json")
-        self.assert_refused(
-            "(?i)no-such-connection-file.json",
-            change_argv=lambda argv: [missing if "connection-" in argument else argument for argument in argv],
-        )
+        self.assert_refused("no-such-connection-file.json", change_argv=with_file(missing))
 
     def test_a_directory(self):
-        directory = tempfile.gettempdir()
-        self.assert_refused(
-            directory, change_argv=lambda argv: [directory if "connection-" in argument else argument for argument in argv]
-        )
+        self.assert_refused(tempfile.gettempdir(), change_argv=with_file(tempfile.gettempdir()))
 
     def test_files_that_are_no_connection_files(self):
         for name, text in (("empty", ""), ("not JSON", "{"), ("an array", "[1]"), ("binary", "\x00\x01")):

@@ -262,6 +262,13 @@ class KernelCase(unittest.TestCase):
         self.addCleanup(made.close)
         return made
 
+    def send_stale_answer(self, value, parent=None):
+        """Sends an input_reply that nobody waits for, and waits until the kernel has said so: a cell that is sent now
+        may overtake it on its own connection."""
+        before = self.kernel.log.size()
+        self.client.send("input_reply", {"value": value}, channel="stdin", parent=parent)
+        self.kernel.log.wait("input_reply", after=before)
+
     def assert_ok(self, exchange):
         self.assertEqual("ok", exchange.status, exchange.told())
         return exchange

@@ -96,8 +96,11 @@ final class Backlog {
         return messageBytes + textBytes + encoder.remaining();
     }
 
-    /// The text that waits.
-    long textBytes() {
+    private long waitingMessageBytes() {
+        return messageBytes + (encodingText ? 0 : encoder.remaining());
+    }
+
+    private long waitingTextBytes() {
         return textBytes + (encodingText ? encoder.remaining() : 0);
     }
 
@@ -118,7 +121,7 @@ final class Backlog {
     private boolean add(Entry message) {
         // Dropped text was published before this message.
         addNotes();
-        long waiting = messageBytes + (encodingText ? 0 : encoder.remaining());
+        long waiting = waitingMessageBytes();
         if (waiting > 0 && waiting + message.bytes() > limits.messageBytes) {
             return false;
         }
@@ -137,7 +140,7 @@ final class Backlog {
             return;
         }
         // Once it drops, it goes on until half is gone: else a slow reader got a note after each text.
-        dropping = textBytes() > (dropping ? limits.textBytes / 2 : limits.textBytes);
+        dropping = waitingTextBytes() > (dropping ? limits.textBytes / 2 : limits.textBytes);
         if (dropping) {
             dropped.merge(text.stream(), new Dropped(lines(text.utf8()), text.utf8().length), Dropped::plus);
         } else {
@@ -172,7 +175,7 @@ final class Backlog {
     /// Moves as much as there is room for to `out`.
     void moveTo(ByteBuffer out) {
         while (encoder.writeTo(out)) {
-            if (!dropped.isEmpty() && textBytes() <= limits.textBytes / 2) {
+            if (!dropped.isEmpty() && waitingTextBytes() <= limits.textBytes / 2) {
                 addNotes();
             }
             var next = entries.poll();

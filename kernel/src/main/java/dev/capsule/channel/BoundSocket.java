@@ -72,7 +72,7 @@ abstract sealed class BoundSocket permits RouterSocket, PublisherSocket, EchoSoc
     /// have more.
     void command(Peer peer, Traffic.Command command) throws ProtocolException {}
 
-    /// Less text waits for the peer than before. Any thread, with the peer's lock held.
+    /// Less waits for the peer than before. Any thread, with the peer's lock held.
     void drained(Peer peer) {}
 
     /// The connection is closed. Any thread, with or without the peer's lock.

@@ -72,7 +72,7 @@ final class FrameDecoder {
                 long announced = headerBytes == 2 ? Byte.toUnsignedInt(header[1]) : ByteBuffer.wrap(header).getLong(1);
                 // Compared unsigned: the highest bit must be zero, and a length with it set is above any limit.
                 if (Long.compareUnsigned(announced, maxBytes - messageBytes) > 0) {
-                    throw new ProtocolException("a message of %s bytes or more is over the limit of %d"
+                    throw new ProtocolException("a message of %s bytes or more; the limit is %d"
                             .formatted(Long.toUnsignedString(announced), maxBytes));
                 }
                 headerBytes = 0;

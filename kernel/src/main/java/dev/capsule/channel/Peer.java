@@ -55,7 +55,7 @@ final class Peer {
     private boolean closed;
 
     /// Written under the lock; read by who waits for room, which must not wait for the lock.
-    private volatile long textBytes;
+    private volatile long backlogBytes;
     private volatile long progressNanos;
 
     /// Called on the reactor thread.
@@ -65,6 +65,10 @@ final class Peer {
         this.name = socket.traits().type() + " client " + channel.getRemoteAddress();
         this.backlog = new Backlog(socket.traits().limits());
         this.key = channel.register(selector, SelectionKey.OP_READ, this);
+    }
+
+    /// Opens the conversation.
+    void greet() {
         sendRaw(Greeting.ours());
     }
 
@@ -110,10 +114,16 @@ final class Peer {
         while (!isClosed() && (next = decoder.next(in)) != null) {
             switch (next) {
                 case Traffic.Command command -> command(command);
-                case Traffic.Message message when ready -> socket.received(this, message.frames());
-                case Traffic.Message _ -> throw new ProtocolException("a message before READY");
+                case Traffic.Message message -> message(message);
             }
         }
+    }
+
+    private void message(Traffic.Message message) throws ProtocolException {
+        if (!ready) {
+            throw new ProtocolException("a message before READY");
+        }
+        socket.received(this, message.frames());
     }
 
     private void command(Traffic.Command command) throws ProtocolException {
@@ -152,8 +162,9 @@ final class Peer {
         }
         ready = true;
         decoder.maxBytes(socket.traits().maxMessageBytes());
-        sendRaw(Traffic.Command.ready(socket.traits().type()).encode());
-        socket.connected(this, identity);
+        if (sendRaw(Traffic.Command.ready(socket.traits().type()).encode())) {
+            socket.connected(this, identity);
+        }
     }
 
     byte[] identity() {
@@ -193,13 +204,14 @@ final class Peer {
             }
             boolean idle = isIdle();
             if (!add.getAsBoolean()) {
-                LOG.log(Level.WARNING, () -> "disconnecting " + this + ": it does not read, " + backlog.bytes()
-                        + " bytes wait for it, and the limit is " + socket.traits().limits().messageBytes());
+                LOG.log(Level.WARNING, () -> "disconnecting " + this + ": it does not read; with the "
+                        + backlog.bytes() + " bytes that wait for it, one message more is over the limit of "
+                        + socket.traits().limits().messageBytes());
                 close();
             } else if (idle) {
                 flush();
             } else {
-                textBytes = backlog.textBytes();
+                backlogBytes = backlog.bytes();
             }
             return !closed;
         }
@@ -245,9 +257,9 @@ final class Peer {
                 key.interestOpsAnd(~SelectionKey.OP_WRITE);
             }
         }
-        long before = textBytes;
-        textBytes = backlog.textBytes();
-        if (textBytes < before) {
+        long before = backlogBytes;
+        backlogBytes = backlog.bytes();
+        if (backlogBytes < before) {
             socket.drained(this);
         }
     }
@@ -265,21 +277,14 @@ final class Peer {
         }
     }
 
-    /// Of text, waiting for this peer.
-    long textBytes() {
-        return textBytes;
+    /// All that waits for this peer, as the backlog counts it.
+    long backlogBytes() {
+        return backlogBytes;
     }
 
     /// When, by [System#nanoTime], the connection last took something, or something first had to wait for it.
     long progressNanos() {
         return progressNanos;
-    }
-
-    /// All that waits for this peer, as the backlog counts it.
-    long backlogBytes() {
-        synchronized (lock) {
-            return backlog.bytes();
-        }
     }
 
     /// Closes the connection and forgets what waits. Any thread.
@@ -290,7 +295,7 @@ final class Peer {
             }
             closed = true;
             backlog.clear();
-            textBytes = 0;
+            backlogBytes = 0;
         }
         try {
             channel.close();

@@ -10,6 +10,9 @@ public sealed interface Publication {
     record Plain(List<byte[]> frames) implements Publication {
         public Plain {
             frames = List.copyOf(frames);
+            if (frames.isEmpty()) {
+                throw new IllegalArgumentException("a publication without a topic");
+            }
         }
     }
 

@@ -14,6 +14,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -22,8 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// `rfc.zeromq.org/spec/29`). All peers get them in one order, that of the calls.
 ///
 /// A peer that does not read has a bounded backlog of its own and slows nobody: text above the limit is dropped with a
-/// note, messages above theirs disconnect it. Who produces text calls [#awaitRoom] and is so held to the pace of the
-/// slowest peer that still reads, for which nothing has to be dropped then.
+/// note, messages above theirs disconnect it. Who calls [#awaitRoom] before publishing is held to the pace of the slowest
+/// peer that still reads, for which nothing has to be dropped then.
 public final class PublisherSocket extends BoundSocket {
     private static final System.Logger LOG = System.getLogger(PublisherSocket.class.getName());
 
@@ -34,7 +35,7 @@ public final class PublisherSocket extends BoundSocket {
     ///
     /// @param messageBytes of messages that wait; with more the peer is disconnected
     /// @param textBytes of text that waits; what comes then is dropped with a note
-    /// @param roomBytes of text that waits; with more [#awaitRoom] waits
+    /// @param roomBytes of messages and text that wait; with more [#awaitRoom] waits
     /// @param stall how long a peer may take nothing before nobody waits for it
     public record Limits(long messageBytes, long textBytes, long roomBytes, Duration stall) {
         public static final Limits DEFAULT = new Limits(256L << 20, 64L << 20, 16L << 20, Duration.ofSeconds(1));
@@ -97,22 +98,20 @@ public final class PublisherSocket extends BoundSocket {
     public void publish(Publication publication) {
         synchronized (order) {
             switch (publication) {
-                case Publication.Plain(var frames) -> {
-                    for (var subscriber : subscribers.values()) {
-                        if (subscriber.wants(frames.getFirst())) {
-                            subscriber.peer.send(frames);
-                        }
-                    }
-                }
+                case Publication.Plain plain ->
+                    forWhoWants(plain.frames().getFirst(), peer -> peer.send(plain.frames()));
                 case Publication.Text text -> {
-                    byte[] topic = text.stream().topic();
                     var message = new TextMessage(text);
-                    for (var subscriber : subscribers.values()) {
-                        if (subscriber.wants(topic)) {
-                            subscriber.peer.send(text, message);
-                        }
-                    }
+                    forWhoWants(text.stream().topic(), peer -> peer.send(text, message));
                 }
+            }
+        }
+    }
+
+    private void forWhoWants(byte[] topic, Consumer<Peer> action) {
+        for (var subscriber : subscribers.values()) {
+            if (subscriber.wants(topic)) {
+                action.accept(subscriber.peer);
             }
         }
     }
@@ -134,8 +133,9 @@ public final class PublisherSocket extends BoundSocket {
         }
     }
 
-    /// Waits while a peer that still reads has much text waiting. A peer that took nothing for a second is waited for
-    /// no more until it has caught up. Any thread but the reactor's, which is the one that makes room.
+    /// Waits while too much waits for a peer that still reads. To be called before each publication that user code can
+    /// cause in any number. A peer that took nothing for a second is waited for no more until it has caught up. Any
+    /// thread but the reactor's, which is the one that makes room.
     public void awaitRoom() throws InterruptedException {
         if (reactor.isCurrentThread()) {
             throw new IllegalStateException("the thread that makes room cannot wait for it");
@@ -158,7 +158,7 @@ public final class PublisherSocket extends BoundSocket {
 
     private boolean nobodyIsSlow() {
         for (var subscriber : subscribers.values()) {
-            if (subscriber.peer.textBytes() > limits.roomBytes && !subscriber.stalled) {
+            if (subscriber.peer.backlogBytes() > limits.roomBytes && !subscriber.stalled) {
                 return false;
             }
         }
@@ -169,7 +169,7 @@ public final class PublisherSocket extends BoundSocket {
     private long nanosToWait() {
         long wait = 0;
         for (var subscriber : subscribers.values()) {
-            if (subscriber.peer.textBytes() > limits.roomBytes && !subscriber.stalled) {
+            if (subscriber.peer.backlogBytes() > limits.roomBytes && !subscriber.stalled) {
                 long left = limits.stall.toNanos() - (System.nanoTime() - subscriber.peer.progressNanos());
                 if (left <= 0) {
                     subscriber.stalled = true;
@@ -246,7 +246,8 @@ public final class PublisherSocket extends BoundSocket {
         var subscriber = subscribers.get(peer);
         // `waiting` is read after the peer's bytes were written, and written before they are read: either the waiting
         // thread sees that there is room, or it is seen here.
-        if (subscriber != null && peer.textBytes() <= limits.roomBytes && (waiting.get() > 0 || subscriber.stalled)) {
+        if (subscriber != null && peer.backlogBytes() <= limits.roomBytes
+                && (waiting.get() > 0 || subscriber.stalled)) {
             roomLock.lock();
             try {
                 subscriber.stalled = false;

@@ -38,6 +38,8 @@ public final class Reactor implements AutoCloseable {
     /// Listening sockets that do not accept for now.
     private final List<SelectionKey> exhausted = new ArrayList<>();
 
+    /// Starts the thread.
+    ///
     /// @param linger how long [#close] may go on writing what waits for slow peers
     public Reactor(String threadName, Duration linger) {
         this.linger = linger;
@@ -67,7 +69,8 @@ public final class Reactor implements AutoCloseable {
     private void run() {
         try {
             while (!closing) {
-                selector.select(this::ready);
+                selector.select();
+                handleSelected();
                 // If a handler left the thread interrupted, select() would no longer wait.
                 Thread.interrupted();
             }
@@ -79,6 +82,13 @@ public final class Reactor implements AutoCloseable {
         } finally {
             closeAll();
         }
+    }
+
+    // Not select(Consumer), which holds the selector's lock meanwhile: close() could not get past a handler.
+    private void handleSelected() {
+        var selected = List.copyOf(selector.selectedKeys());
+        selector.selectedKeys().clear();
+        selected.forEach(this::ready);
     }
 
     private void ready(SelectionKey key) {
@@ -93,6 +103,8 @@ public final class Reactor implements AutoCloseable {
             }
         } catch (CancelledKeyException e) {
             LOG.log(Level.DEBUG, () -> "closed by another thread just now");
+        } catch (RuntimeException | Error e) {
+            LOG.log(Level.ERROR, () -> "accepting a client", e);
         }
     }
 
@@ -141,10 +153,13 @@ public final class Reactor implements AutoCloseable {
         try {
             channel.configureBlocking(false);
             channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
-            new Peer(socket, channel, selector).flush();
+            new Peer(socket, channel, selector).greet();
         } catch (IOException e) {
             LOG.log(Level.DEBUG, () -> "a client was gone at once: " + e);
             channel.close();
+        } catch (RuntimeException | Error e) {
+            channel.close();
+            throw e;
         }
     }
 
@@ -161,7 +176,8 @@ public final class Reactor implements AutoCloseable {
         }
         long left;
         while (peers.stream().anyMatch(Peer::isWaiting) && (left = end - System.nanoTime()) > 0) {
-            selector.select(this::ready, Math.max(1, Duration.ofNanos(left).toMillis()));
+            selector.select(Math.max(1, Duration.ofNanos(left).toMillis()));
+            handleSelected();
         }
         for (var peer : peers) {
             try {

@@ -28,6 +28,8 @@ import org.jspecify.annotations.Nullable;
 public final class History implements AutoCloseable {
     private static final Logger LOG = System.getLogger(History.class.getName());
     private static final String IN_MEMORY = "jdbc:sqlite::memory:";
+    /// A client that asks for a thousand inputs must not get gigabytes.
+    private static final int MAX_INPUT_CHARS = 1 << 20;
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
     private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
@@ -45,8 +47,12 @@ public final class History implements AutoCloseable {
         this.file = file;
     }
 
-    /// Remembers an input.
-    void add(int line, String input) {
+    /// Remembers an input; of one that is too long, only that it was.
+    void add(int line, String code) {
+        String input = code.length() <= MAX_INPUT_CHARS
+                ? code
+                : "# an input of %,d characters, over the limit of %,d that the history keeps".formatted(code.length(),
+                        MAX_INPUT_CHARS);
         run("cell " + line, connection -> {
             try (var insert = connection.prepareStatement("INSERT INTO entries VALUES (?, ?, ?, NULL)")) {
                 insert.setInt(1, session);

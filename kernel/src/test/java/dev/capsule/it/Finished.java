@@ -27,14 +27,17 @@ record Finished(int status, String output) {
         builder.environment().clear();
         builder.environment().putAll(environment);
         var process = builder.start();
+        // A build that is ended by a signal takes its tests along, but not of itself what they started.
+        var hook = new Thread(() -> kill(process));
+        Runtime.getRuntime().addShutdownHook(hook);
         var ended = false;
         try {
             ended = process.waitFor(patience);
         } finally {
             if (!ended) {
-                process.descendants().forEach(ProcessHandle::destroyForcibly);
-                process.destroyForcibly();
+                kill(process);
             }
+            Runtime.getRuntime().removeShutdownHook(hook);
         }
         // Not strictly decoded: a program may be cut off in the middle of a character.
         var output = new String(Files.readAllBytes(log), UTF_8);
@@ -42,5 +45,10 @@ record Finished(int status, String output) {
             throw new AssertionFailedError("still running after " + patience + ": " + command + "\n" + output);
         }
         return new Finished(process.exitValue(), output);
+    }
+
+    private static void kill(Process process) {
+        process.descendants().forEach(ProcessHandle::destroyForcibly);
+        process.destroyForcibly();
     }
 }

@@ -13,7 +13,7 @@ sealed interface Verdict {
 
     record Failed(String why) implements Verdict {}
 
-    /// The machine lacks what the test needs. That is a failure where everything is to be tested, and elsewhere reported
+    /// The machine lacks what the test needs. A failure where everything is to be tested, and elsewhere reported
     /// under the test's name.
     record Missing(String what) implements Verdict {}
 
@@ -23,12 +23,12 @@ sealed interface Verdict {
             switch (this) {
                 case Passed() -> {
                 }
-                case Failed(var why) -> fail(why);
+                case Failed(var why) -> fail(name + "\n" + why);
                 case Missing(var what) -> {
                     if (Optional.ofNullable(System.getenv("CI")).filter(value -> !value.isEmpty()).isPresent()) {
-                        fail("missing, and this is CI: " + what);
+                        fail(name + " is missing, and this is CI: " + what);
                     }
-                    Assumptions.abort("missing: " + what);
+                    Assumptions.abort(name + " is missing: " + what);
                 }
             }
         });

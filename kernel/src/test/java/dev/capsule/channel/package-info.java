@@ -1,0 +1,4 @@
+@NullMarked
+package dev.capsule.channel;
+
+import org.jspecify.annotations.NullMarked;
