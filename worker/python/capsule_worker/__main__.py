@@ -10,15 +10,16 @@ def _isolate():
     Python has put a folder in front of its library: this one (run as a file), or the notebook's (run with -m). A file
     there that is called like a module of the library must not take its place while the worker boots.
     """
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != here]
     if __package__:
-        sys.path[:] = [entry for entry in sys.path if entry not in ("", os.getcwd())]
-        return
-    sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) != os.path.realpath(here)]
-    sys.path.insert(0, os.path.dirname(here))
-    import capsule_worker  # noqa: F401 - its parts are found through its own path from now on
+        # Python has found the package by itself, from the notebook's folder, which comes back when all is loaded.
+        sys.path[:] = [entry for entry in sys.path if entry and os.path.realpath(entry) != os.getcwd()]
+    else:
+        sys.path.insert(0, os.path.dirname(here))
+        import capsule_worker  # noqa: F401 - its parts are found through its own path from now on
 
-    del sys.path[0]
+        del sys.path[0]
 
 
 if __name__ == "__main__":

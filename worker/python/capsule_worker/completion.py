@@ -13,7 +13,7 @@ _MAX_SOURCE_BYTES = 1 << 20
 
 def complete(text, cursor, namespace):
     """(matches, start, end): what may stand in place of text[start:end]."""
-    before = text[:cursor]
+    before = text[: max(0, cursor)]
     cursor = len(before)
     at = lexing.place(before)
     if at.comment:

@@ -1,6 +1,5 @@
 """Imports: the worker's own late ones, and being told of those that cells make."""
 
-import os
 import sys
 
 
@@ -9,7 +8,7 @@ def standard(name):
     module = sys.modules.get(name)
     if module is None:
         path = sys.path
-        sys.path = [entry for entry in path if entry not in ("", os.getcwd())]
+        sys.path = [entry for entry in path if entry not in ("", ".")]
         try:
             __import__(name)
         finally:

@@ -12,7 +12,7 @@ _RED, _PLAIN = "\033[0;31m", "\033[0m"
 
 def inspect_at(text, cursor, detail, namespace):
     """Text about the name at the cursor, or else about what is being called there; None if there is neither."""
-    end = min(cursor, len(text))
+    end = cursor = min(max(0, cursor), len(text))
     while end < len(text) and (text[end].isalnum() or text[end] == "_"):
         end += 1
     at = lexing.place(text[:end])

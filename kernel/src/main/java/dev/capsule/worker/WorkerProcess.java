@@ -422,6 +422,9 @@ public final class WorkerProcess {
                 List.of(stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd, frames.writeEnd(), controlReadEnd)
                         .forEach(this::closeOurs);
                 said = true;
+                if (!bootOutput.isEmpty()) {
+                    LOG.log(Level.WARNING, () -> "while it started, the worker wrote: " + bootOutput);
+                }
             }
             case Frame.Resolve(var id, _, _) -> settled(id, output);
             case Frame.Reject(var id, _, _, _) -> settled(id, output);

@@ -29,11 +29,13 @@ class WorkerProcessTest {
         private final StringBuilder output = new StringBuilder();
         private final List<Frame.FromWorker> frames = new ArrayList<>();
         private final CompletableFuture<End> end = new CompletableFuture<>();
+        private final CompletableFuture<Frame.FromWorker> firstFrame = new CompletableFuture<>();
         private final CompletableFuture<String> firstOutput = new CompletableFuture<>();
 
         @Override
         public void frame(Frame.FromWorker frame) {
             frames.add(frame);
+            firstFrame.complete(frame);
         }
 
         @Override
@@ -83,7 +85,10 @@ class WorkerProcessTest {
 
     @Test
     void allThatWasSaidIsDeliveredBeforeTheEnd() throws Exception {
-        start(frame(HELLO) + "echo one; echo two >&2; " + frame("{\"signal\":\"ready\"}") + "kill -SEGV $$");
+        var worker = start(frame(HELLO) + "read line <&3; echo one; echo two >&2; " + frame("{\"signal\":\"ready\"}")
+                + "kill -SEGV $$");
+        recorder.firstFrame.get(20, TimeUnit.SECONDS);
+        worker.send(new Frame.Complete("k1", 0, "a line\n"));
         assertEquals(new End.Signaled(11), recorder.awaitEnd());
         assertEquals(2, recorder.frames.size());
         assertEquals("one\ntwo\n", recorder.output.toString());
@@ -93,7 +98,7 @@ class WorkerProcessTest {
     void garbageEndsTheWorker() throws Exception {
         start(frame(HELLO) + "printf 'this is no frame' >&4; read line");
         var end = assertInstanceOf(End.Violation.class, recorder.awaitEnd());
-        assertEquals("frame of 1952999795 bytes is not from 4 to 272629764", end.message());
+        assertEquals("frame of 1952999795 bytes is not within the limits of 4 and 272629764", end.message());
     }
 
     /// The process went on without its pipe, and its cell would never have ended.
@@ -109,6 +114,8 @@ class WorkerProcessTest {
         // The inner process leaves the group and the session, and loses its parent.
         var worker = start(
                 frame(HELLO) + "(setsid sh -c 'echo $$; exec tail -f /dev/null' &) ; exec tail -f /dev/null");
+        recorder.firstFrame.get(20, TimeUnit.SECONDS);
+        worker.send(new Frame.Complete("k1", 0, "a line\n"));
         long daemon = Long.parseLong(recorder.firstOutput.get(20, TimeUnit.SECONDS).strip());
         assertTrue(ProcessHandle.of(daemon).isPresent());
         worker.kill();
