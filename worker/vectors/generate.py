@@ -163,7 +163,9 @@ GOOD = [
         "worker: twenty completions",
         {"resolve": ID, "matches": [f"n{number}" for number in range(20)], "start": 200, "end": 201},
     ),
-    good("worker: inspected", {"resolve": ID, "found": True, "mimes": ["text/plain"], "forms": ["text"]}, b"doc", b"{}"),
+    good(
+        "worker: inspected", {"resolve": ID, "found": True, "mimes": ["text/plain"], "forms": ["text"]}, b"doc", b"{}"
+    ),
     good("worker: not found", {"resolve": ID, "found": False, "mimes": [], "forms": []}, b"{}"),
     good("worker: incomplete", {"resolve": ID, "status": "incomplete", "indent": "    "}),
     good("worker: complete", {"resolve": ID, "status": "complete"}),

@@ -138,7 +138,9 @@ def _in_import(tokens, partial, start):
         return _visible(_contents(module), partial), start
     # The dotted name that is being typed begins after the last word that is not part of it.
     first = len(tokens)
-    while first > 1 and (words[first - 1] == "." or (first < len(tokens) and words[first] == "." and words[first - 1].isidentifier())):
+    while first > 1 and (
+        words[first - 1] == "." or (first < len(tokens) and words[first] == "." and words[first - 1].isidentifier())
+    ):
         first -= 1
     if first < len(tokens):
         start = tokens[first].start

@@ -2,11 +2,12 @@
 
 import io
 import os
-from _thread import allocate_lock, get_ident
 from _signal import SIGKILL
+from _thread import allocate_lock, get_ident
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from . import frames
+from .imports import standard
 
 _LOWEST_DESCRIPTOR = 200
 # Frames up to this size share a buffer for writing; a larger one gets its own.
@@ -66,10 +67,9 @@ class Incoming:
 
     def waiting(self, millis=0):
         """Whether there is something to read, at the latest after this time."""
-        from select import POLLIN, poll
-
-        poller = poll()
-        poller.register(self.descriptor, POLLIN)
+        select = standard("select")
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
         return bool(poller.poll(millis))
 
     def receive(self):
@@ -89,7 +89,7 @@ class Connection:
 
     def __init__(self, descriptor, interrupts):
         self.encode_header = frames.encode_json
-        self.header_limit = frames.MAX_HEADER_BYTES
+        self.header_limit = 4 << 20
         self.buffers_limit = 256 << 20
         self._interrupts = interrupts
         self._descriptor = descriptor
@@ -101,16 +101,15 @@ class Connection:
 
     def encode(self, header, buffers=()):
         """Raises FrameTooLarge."""
-        parts = frames.encode(header, buffers, self.encode_header)
         size = sum(map(len, buffers))
         if size > self.buffers_limit:
             raise FrameTooLarge(f"{size:,} bytes to show at once are over the limit of {self.buffers_limit:,} bytes")
         if len(buffers) > frames.MAX_BUFFERS:
             raise FrameTooLarge(f"{len(buffers):,} values to show at once are over the limit of {frames.MAX_BUFFERS:,}")
-        if len(parts[0]) - 8 > self.header_limit:
-            raise FrameTooLarge(
-                f"a message of {len(parts[0]) - 8:,} bytes is over the limit of {self.header_limit:,} bytes"
-            )
+        parts = frames.encode(header, buffers, self.encode_header)
+        size = len(parts[0]) - 8
+        if size > self.header_limit:
+            raise FrameTooLarge(f"a message of {size:,} bytes is over the limit of {self.header_limit:,} bytes")
         return parts
 
     def send(self, header, buffers=()):
@@ -124,15 +123,14 @@ class Connection:
             # This is a signal handler or finalizer inside of the loop below.
             self._postponed.append(parts)
             return
-        with self._interrupts.shield:
-            with self._lock:
-                self._sender = get_ident()
-                try:
-                    self._write_all(parts)
-                    while self._postponed:
-                        self._write_all(self._postponed.pop(0))
-                finally:
-                    self._sender = None
+        with self._interrupts.shield, self._lock:
+            self._sender = get_ident()
+            try:
+                self._write_all(parts)
+                while self._postponed:
+                    self._write_all(self._postponed.pop(0))
+            finally:
+                self._sender = None
 
     def _write_all(self, parts):
         data = b"".join(parts)

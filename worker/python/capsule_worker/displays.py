@@ -49,10 +49,11 @@ class Displays:
             header["ack"] = True
         parts = self._connection.encode(header, buffers)
         execution.account(parts)
+        if execution is self._executions.running:
+            self._streams.flush()
         if not here:
             self._connection.write(parts)
             return
-        self._streams.flush()
         with self._interrupts.shield:
             self._connection.write(parts)
             self._sent += 1

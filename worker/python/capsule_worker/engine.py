@@ -23,9 +23,7 @@ class PlainEngine:
         builtins.display = display
 
     def execute(self, text, cell):
-        """Runs a cell (the Execution `cell`). Returns its result's MIME bundle, None if it has none to show. Raises what
-        the cell raises.
-        """
+        """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
         self._namespace.protect()
         if cell.store_history:
             self._namespace.add_input(text, cell.count)

@@ -46,8 +46,8 @@ class Compiler:
             # A finalizer that compiles something, if only to format a traceback, would make a compilation fail in whose
             # midst it is run (python/cpython#106905, up to 3.11.4).
             collecting = gc.isenabled()
-            gc.disable()
             try:
+                gc.disable()
                 code = self._compile(text, filename)
             finally:
                 if collecting:
@@ -77,7 +77,9 @@ class Compiler:
                 self._cache.clear()
         if last is not None:
             last_code = compile(Expression(last.value), filename, "eval", self._flags, dont_inherit=True)
-        return Code(filename, body, last_code, _mode(tree, body, last_code), last is not None and _ends_quietly(text, last))
+        return Code(
+            filename, body, last_code, _mode(tree, body, last_code), last is not None and _ends_quietly(text, last)
+        )
 
     def run(self, code, namespace, run_coroutine):
         """The value of the last expression. `run_coroutine` runs a coroutine to its end."""

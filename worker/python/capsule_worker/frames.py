@@ -200,6 +200,14 @@ _FROM_KERNEL = {
 _SHAPES = ("signal", "open", "emit", "resolve", "reject")
 
 
+def limit(limits, name):
+    """One of the kernel's limits, in bytes. Raises FrameError."""
+    value = limits.get(name)
+    if type(value) is not int or value < 1:
+        raise FrameError(f"limit {name} of hello is not a number of bytes")
+    return value
+
+
 def kind_of(header, buffers):
     """(shape, kind) of a frame from the kernel; the kind of a resolve or reject is None. Raises FrameError."""
     shapes = [shape for shape in _SHAPES if shape in header]

@@ -1,10 +1,10 @@
 """SIGINT: ends what is being served, and nothing else."""
 
 import sys
-from _thread import allocate_lock, get_ident
 
 # The C half of the signal module, whose own would bring `enum` into every worker's boot.
 from _signal import SIGINT, getsignal, pthread_kill, signal
+from _thread import allocate_lock, get_ident
 
 
 class Interrupts:

@@ -88,8 +88,8 @@ class SessionLoop:
         return task
 
     def _report(self, loop, context):
-        """What nobody waited for goes to the cell that made it, but not now: this may be a garbage collection, which can
-        come in the midst of anything.
+        """What nobody waited for goes to the cell that made it, but later: this may be called by a garbage collection,
+        which comes in the midst of anything.
         """
         if isinstance(context.get("exception"), KeyboardInterrupt):
             return  # whoever interrupted the task knows

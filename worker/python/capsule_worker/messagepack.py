@@ -71,7 +71,7 @@ def _write_length(out, length, short, long):
 
 
 def decode(data):
-    """The one value in `data`. Raises FrameError unless it is exactly that, within the limits and without keys twice."""
+    """The one value in `data`. Raises FrameError unless it is exactly that and within the limits."""
     reader = _Reader(bytes(data))
     value = reader.value(0)
     if reader.position != len(reader.data):

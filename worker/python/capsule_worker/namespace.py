@@ -42,14 +42,11 @@ class Namespace:
         if value is self._outputs:
             return
         # None of the three is touched once a cell has given one of them a meaning of its own.
-        if all(names.get(name, last) is last for name, last in self._last_values.items()):
-            if "_" not in builtins.__dict__:
-                self._last_values = {
-                    "_": value,
-                    "__": self._last_values["_"],
-                    "___": self._last_values["__"],
-                }
-                names.update(self._last_values)
+        untouched = all(names.get(name, last) is last for name, last in self._last_values.items())
+        # In builtins it is gettext's.
+        if untouched and "_" not in builtins.__dict__:
+            self._last_values = {"_": value, "__": self._last_values["_"], "___": self._last_values["__"]}
+            names.update(self._last_values)
         names[f"_{count}"] = value
         self._outputs[count] = value
         if len(self._outputs) > _MAX_OUTPUTS:

@@ -54,8 +54,7 @@ class Stdin(io.TextIOBase):
                 "this front end does not offer input, so input() cannot ask for anything. "
                 "Give the value in the code, or run the notebook where somebody can answer."
             )
-        if self._executions.runs_here(execution):
-            self._streams.flush()
+        self._streams.flush()
         promise = self._promises.create(execution)
         try:
             self._open(promise, execution, prompt, password)
@@ -83,7 +82,9 @@ class Stdin(io.TextIOBase):
         # An execution that is over may not ask, and must not end in between.
         with self._executions.not_ending:
             if execution is not self._executions.running:
-                raise StdinNotImplementedError("the cell that this code belongs to has ended, so it cannot ask for input")
+                raise StdinNotImplementedError(
+                    "the cell that this code belongs to has ended, so it cannot ask for input"
+                )
             frame = self._connection.encode(header)
             execution.account(frame)
             self._connection.write(frame)

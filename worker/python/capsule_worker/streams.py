@@ -7,7 +7,8 @@ from _thread import RLock
 from _thread import _count as thread_count
 from functools import wraps
 
-from .connection import die, die_with_children
+from .connection import FrameTooLarge, die, die_with_children
+from .executions import OutputLimit
 from .imports import standard
 
 # The threads that the worker itself has beside the main one.
@@ -32,8 +33,10 @@ class Stream(io.TextIOWrapper):
 
     def close(self):
         """Does not close: who closes sys.stdout in a notebook means some file of its own."""
-        if not self.closed:
+        try:
             self.flush()
+        except ValueError:
+            pass  # closed or detached already
 
     def repair(self):
         """Opens it again when a wrapper that a cell put around its buffer has taken the buffer with it."""
@@ -86,15 +89,14 @@ class Streams:
     def load_c(self):
         """Finds C's fflush. Costs 2 ms, so it is done when the worker is ready."""
         try:
-            from ctypes import CDLL
-
-            self._flush_c = CDLL(None).fflush
+            self._flush_c = standard("ctypes").CDLL(None).fflush
         except (ImportError, OSError, AttributeError):
             pass  # a Python without ctypes: what C code buffers comes late
 
     def watch_imports(self, watch):
         """What another process writes must not overtake what is buffered here."""
-        watch.when_loaded("subprocess", self._flush_before_children)
+        watch.when_loaded("subprocess", self._order_children)
+        os.system = self._after_flush(os.system)
         os.register_at_fork(before=self._before_fork)
 
     def _before_fork(self):
@@ -103,15 +105,16 @@ class Streams:
             # The thread that is meant is the control thread, of which a child has no need.
             standard("warnings").filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
-    def _flush_before_children(self, subprocess):
-        start = subprocess.Popen.__init__
+    def _order_children(self, subprocess):
+        subprocess.Popen.__init__ = self._after_flush(subprocess.Popen.__init__)
 
-        @wraps(start)
-        def start_in_order(popen, *args, **kwargs):
+    def _after_flush(self, function):
+        @wraps(function)
+        def flush_and_call(*args, **kwargs):
             self.flush()
-            start(popen, *args, **kwargs)
+            return function(*args, **kwargs)
 
-        subprocess.Popen.__init__ = start_in_order
+        return flush_and_call
 
     def flush(self):
         """Writes out what Python code has printed."""
@@ -149,12 +152,11 @@ class Streams:
 
     def tick(self, block):
         """Control thread: like `buffer`, but never waits for a full pipe."""
-        from select import POLLOUT, poll
-
-        writable = poll()
+        select = standard("select")
+        writable = select.poll()
         for stream in self.both:
-            writable.register(stream.descriptor, POLLOUT)
-        if [event for _, event in writable.poll(0)] == [POLLOUT, POLLOUT]:
+            writable.register(stream.descriptor, select.POLLOUT)
+        if [event for _, event in writable.poll(0)] == [select.POLLOUT] * 2:
             self.buffer(block)
         self._send_held()
 
@@ -209,17 +211,24 @@ class Streams:
         with self._held_lock:
             parts = self._held.setdefault((stream, execution), [])
             parts.append(text)
-            if "\n" in text or len(text) > _MAX_HELD_CHARS:
-                self._send_held()
+            refusal = self._send_held() if "\n" in text or len(text) > _MAX_HELD_CHARS else None
+        if refusal is not None:
+            raise refusal
 
     def _send_held(self):
+        """Returns the error of a text that is over a limit, which is dropped: only who writes it is to be told."""
+        refusal = None
         with self._held_lock:
             while self._held:
                 (stream, execution), parts = self._held.popitem()
                 header = {"emit": "stream", "id": execution.id, "name": stream.title}
-                frame = self._connection.encode(header, ["".join(parts).encode("utf-8", "backslashreplace")])
-                execution.account(frame)
-                self._connection.write(frame)
+                try:
+                    frame = self._connection.encode(header, ["".join(parts).encode("utf-8", "backslashreplace")])
+                    execution.account(frame)
+                    self._connection.write(frame)
+                except (FrameTooLarge, OutputLimit) as error:
+                    refusal = error
+        return refusal
 
     def forget(self):
         """In a forked child: its output is only what it writes to the descriptors."""

@@ -57,24 +57,22 @@ class Worker:
             header, buffers = self._requests.next() or die_with_children()
             if frames.kind_of(header, buffers) != ("signal", "hello"):
                 raise FrameError("the first frame is not hello")
+            if header["protocol"] != _PROTOCOL:
+                die(f"the kernel speaks frame protocol {header['protocol']}, this worker speaks {_PROTOCOL}")
+            self._connection.header_limit = frames.limit(header["limits"], "header")
+            self._connection.buffers_limit = frames.limit(header["limits"], "buffers")
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
-        if header["protocol"] != _PROTOCOL:
-            die(f"the kernel speaks frame protocol {header['protocol']}, this worker speaks {_PROTOCOL}")
-        limits = header["limits"]
-        self._connection.header_limit = limits.get("header", self._connection.header_limit)
-        self._connection.buffers_limit = limits.get("buffers", self._connection.buffers_limit)
         # C makes JSON in a fraction of the time, so MessagePack is taken by those only who want it.
-        encoding = os.environ.get("CAPSULE_ENCODING", "json")
-        if encoding not in header["encodings"]:
-            encoding = "json"
+        wanted = os.environ.get("CAPSULE_ENCODING") == "msgpack" and "msgpack" in header["encodings"]
+        encoding = "msgpack" if wanted else "json"
         self._connection.send(
             {
                 "signal": "hello",
                 "protocol": _PROTOCOL,
                 "encoding": encoding,
                 "pid": os.getpid(),
-                "language": {"name": "python", "version": "%d.%d.%d" % sys.version_info[:3]},
+                "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
                 "offers": ["execute", "complete", "inspect", "is_complete"],
             }
@@ -231,8 +229,8 @@ class Worker:
     def _question(self, kind, header, text):
         try:
             self._interrupts.begin(header["id"], question=True)
-            answer = getattr(self, "_" + kind)(header, text)
-            settle = self._connection.encode({"resolve": header["id"], **answer[0]}, *answer[1:])
+            answer, buffers = getattr(self, "_" + kind)(header, text)
+            settle = self._connection.encode({"resolve": header["id"], **answer}, buffers)
         except BaseException as error:
             settle = self._rejection(header["id"], error)
         finally:
@@ -242,7 +240,7 @@ class Worker:
 
     def _complete(self, header, text):
         matches, start, end = self._engine.complete(text, header["cursor"])
-        return ({"matches": matches, "start": start, "end": end},)
+        return {"matches": matches, "start": start, "end": end}, ()
 
     def _inspect(self, header, text):
         found = self._engine.inspect(text, header["cursor"], header["detail"])
@@ -251,7 +249,7 @@ class Worker:
 
     def _is_complete(self, header, text):
         status, indent = self._engine.is_complete(text)
-        return ({"status": status} if indent is None else {"status": status, "indent": indent},)
+        return {"status": status} if indent is None else {"status": status, "indent": indent}, ()
 
     # The end
 

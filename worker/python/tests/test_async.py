@@ -10,7 +10,14 @@ from .client import Worker
 class Modes(unittest.TestCase):
     def test_are_what_the_code_needs(self):
         cases = {
-            PLAIN: ["x = 1", "", "def f():\n    return 1", "'await x'", "def f(await_): pass", "lambda: [x for x in y]"],
+            PLAIN: [
+                "x = 1",
+                "",
+                "def f():\n    return 1",
+                "'await x'",
+                "def f(await_): pass",
+                "lambda: [x for x in y]",
+            ],
             ASYNC_DEFINITIONS: [
                 "async def f():\n    await g()",
                 "if True:\n    async def f(): pass",
@@ -147,7 +154,15 @@ class BackgroundTasks(unittest.TestCase):
         self.assertEqual(self.worker.run("ticks, task.done()").result(), "(5, True)")
 
     def test_go_on_while_cells_follow_each_other(self):
-        self.worker.run("import asyncio\nturns = 0\nasync def turn():\n    global turns\n    while True:\n        turns += 1\n        await asyncio.sleep(0)")
+        self.worker.run(
+            "import asyncio\n"
+            "turns = 0\n"
+            "async def turn():\n"
+            "    global turns\n"
+            "    while True:\n"
+            "        turns += 1\n"
+            "        await asyncio.sleep(0)"
+        )
         self.worker.run("task = asyncio.get_event_loop().create_task(turn())")
         cells = [self.worker.start("pass") for _ in range(20)]
         self.worker.finish(cells[-1])
@@ -174,8 +189,12 @@ class BackgroundTasks(unittest.TestCase):
         for kind in ("SystemExit", "KeyboardInterrupt"):
             self.worker.run(f"task = loop.create_task(end({kind})); None")
             self.assertEqual(self.worker.run("1").result(), "1")
-            self.assertEqual(self.worker.run(f"task = loop.create_task(end({kind}))\nawait asyncio.sleep(0.001, 2)").result(), "2")
-            self.assertEqual(self.worker.run("task.done(), type(task.exception()).__name__").result(), f"(True, '{kind}')")
+            self.assertEqual(
+                self.worker.run(f"task = loop.create_task(end({kind}))\nawait asyncio.sleep(0.001, 2)").result(), "2"
+            )
+            self.assertEqual(
+                self.worker.run("task.done(), type(task.exception()).__name__").result(), f"(True, '{kind}')"
+            )
 
     def test_are_cancelled_at_the_end(self):
         self.worker.run(

@@ -46,11 +46,24 @@ class Completeness(unittest.TestCase):
         self.check(("incomplete", "        "), "class A:\n    def f(self):  # comment")
 
     def test_what_ends_a_block_dedents(self):
-        self.check(("incomplete", ""), "for i in x:\n    pass", "def f():\n    return", "if x:\n    raise ValueError(1)")
-        self.check(("incomplete", "    "), "def f():\n    while x:\n        break", "while x:\n    if y:\n        continue")
+        self.check(
+            ("incomplete", ""), "for i in x:\n    pass", "def f():\n    return", "if x:\n    raise ValueError(1)"
+        )
+        self.check(
+            ("incomplete", "    "), "def f():\n    while x:\n        break", "while x:\n    if y:\n        continue"
+        )
         self.check(("incomplete", "    "), "def f():\n    return (1,")
 
     def test_invalid(self):
         self.check(
-            ("invalid", None), "1 +* 2", "x = ", "raise = 2", "import", "for i in x:\n  y\n z", "x = $", "\0", ")", "a b"
+            ("invalid", None),
+            "1 +* 2",
+            "x = ",
+            "raise = 2",
+            "import",
+            "for i in x:\n  y\n z",
+            "x = $",
+            "\0",
+            ")",
+            "a b",
         )

@@ -30,7 +30,8 @@ class Displays(unittest.TestCase):
         )
         [(header, buffers)] = self.shown(code)
         self.assertEqual(
-            data(header, buffers), {"text/html": "<b>\u00fc", "image/png": b"\x89", "application/json": {"a": [1, None]}}
+            data(header, buffers),
+            {"text/html": "<b>\u00fc", "image/png": b"\x89", "application/json": {"a": [1, None]}},
         )
         self.assertEqual(header["forms"], ["text", "base64", "json"])
         self.assertEqual(buffers[-1], b'{"image/png":{"width":5}}')
@@ -65,7 +66,10 @@ class Displays(unittest.TestCase):
 
     def test_payloads(self):
         cell = self.worker.run(
-            "from capsule_worker import page, set_next_input\npage('text')\npage({'text/html': 'x'}, start=2)\nset_next_input('y')"
+            "from capsule_worker import page, set_next_input\n"
+            "page('text')\n"
+            "page({'text/html': 'x'}, start=2)\n"
+            "set_next_input('y')"
         )
         self.assertEqual(
             cell.payload,
@@ -90,7 +94,7 @@ class Displays(unittest.TestCase):
                 self.assertEqual(len(self.shown("display(1)")), 1)
 
     def test_everything_for_cells_is_in_the_package(self):
-        code = "from capsule_worker import *\nimport capsule_worker\n[name for name in capsule_worker.__all__ if not callable(globals()[name])]"
+        code = "import capsule_worker as c\nfrom capsule_worker import *\n[n for n in c.__all__ if not globals()[n]]"
         self.assertEqual(self.worker.run(code).result(), "[]")
         self.assertEqual(self.worker.run("from capsule_worker import nothing").ename, "ImportError")
 
@@ -115,7 +119,9 @@ class Figures(unittest.TestCase):
                 with open(os.path.join(folder, "matplotlib", name + ".py"), "w") as file:
                     file.write(text)
             with Worker(folder=folder) as worker:
-                cell = worker.run("import os, matplotlib.pyplot as plt\nplt.figure(1)\nplt.figure(2)\nos.environ['MPLBACKEND']")
+                cell = worker.run(
+                    "import os, matplotlib.pyplot as plt\nplt.figure(1)\nplt.figure(2)\nos.environ['MPLBACKEND']"
+                )
                 self.assertEqual([event[0] for event in cell.events], ["result", "display", "display"])
                 images = [data(*frame)["image/png"] for frame in cell.emitted("display")]
                 self.assertEqual((cell.result(), images), ("'agg'", [b"\x89PNG 1", b"\x89PNG 2"]))

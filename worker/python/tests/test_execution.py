@@ -48,7 +48,9 @@ class Results(Cells):
         self.assertEqual(self.run_cell("1 + 1", silent=True).events, [])
 
     def test_show_all_that_an_object_says(self):
-        cell = self.run_cell("class A:\n    def _repr_html_(self): return '<b>'\n    def __repr__(self): return 'a'\nA()")
+        cell = self.run_cell(
+            "class A:\n    def _repr_html_(self): return '<b>'\n    def __repr__(self): return 'a'\nA()"
+        )
         self.assertEqual(data(*cell.emitted("result")[0]), {"text/html": "<b>", "text/plain": "a"})
 
     def test_come_after_what_was_printed(self):
@@ -124,15 +126,21 @@ class Names(Cells):
     def test_are_those_of_main_for_life(self):
         self.assertEqual(self.result("__name__"), "'__main__'")
         self.assertEqual(self.result("import sys\nsys.modules['__main__'].__dict__ is globals()"), "True")
-        self.assertEqual(self.result("class C: pass\nimport pickle\ntype(pickle.loads(pickle.dumps(C()))) is C"), "True")
+        self.assertEqual(
+            self.result("class C: pass\nimport pickle\ntype(pickle.loads(pickle.dumps(C()))) is C"), "True"
+        )
 
     def test_of_inputs_and_outputs(self):
         with Worker() as worker:
             worker.run("'one'")
             worker.run("two = 2")
             worker.run("'three';")
-            self.assertEqual(worker.run("In == _ih == ['', \"'one'\", 'two = 2', \"'three';\", In[-1]]").result(), "True")
-            self.assertEqual(worker.run("Out is _oh, dict(Out), _1, _i2").result(), "(True, {1: 'one', 4: True}, 'one', 'two = 2')")
+            self.assertEqual(
+                worker.run("In == _ih == ['', \"'one'\", 'two = 2', \"'three';\", In[-1]]").result(), "True"
+            )
+            self.assertEqual(
+                worker.run("Out is _oh, dict(Out), _1, _i2").result(), "(True, {1: 'one', 4: True}, 'one', 'two = 2')"
+            )
             self.assertEqual(worker.run("_i[:9], _ii[:9], _iii").result(), "('Out is _o', 'In == _ih', \"'three';\")")
 
     def test_of_the_last_values(self):
@@ -152,13 +160,17 @@ class Names(Cells):
             worker.run("1")
             self.assertEqual(worker.run("2", store_history=False).result(), "2")
             worker.run("3", silent=True)
-            self.assertEqual(worker.run("_, In[:-1], list(Out), '_2' in globals()").result(), "(1, ['', '1'], [1], False)")
+            self.assertEqual(
+                worker.run("_, In[:-1], list(Out), '_2' in globals()").result(), "(1, ['', '1'], [1], False)"
+            )
 
     def test_of_the_notebook_cannot_be_lost(self):
         with Worker() as worker:
             worker.run("'kept'")
             worker.run("del In, Out, _ih\n_oh = 5")
-            self.assertEqual(worker.run("Out is _oh, Out[1], In is _ih, In[1]").result(), "(True, 'kept', True, \"'kept'\")")
+            self.assertEqual(
+                worker.run("Out is _oh, Out[1], In is _ih, In[1]").result(), "(True, 'kept', True, \"'kept'\")"
+            )
             worker.run("In.clear()")
             self.assertEqual(worker.run("In[-1]").result(), "'In[-1]'")
 
@@ -173,7 +185,9 @@ class Names(Cells):
             for count in range(1, 1_002):
                 worker.start(str(count))
             worker.finish(worker.start("pass"))
-            self.assertEqual(worker.run("len(Out), min(Out), '_200' in globals(), _201").result(), "(801, 201, False, 201)")
+            self.assertEqual(
+                worker.run("len(Out), min(Out), '_200' in globals(), _201").result(), "(801, 201, False, 201)"
+            )
 
     def test_follow_the_futures_of_earlier_cells(self):
         with Worker() as worker:
@@ -184,7 +198,18 @@ class Names(Cells):
 
     def test_of_the_library_are_not_taken_by_files_of_the_notebook(self):
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("traceback", "re", "json", "asyncio", "threading", "inspect", "codeop", "string", "token"):
+            for name in (
+                "traceback",
+                "re",
+                "json",
+                "asyncio",
+                "threading",
+                "inspect",
+                "codeop",
+                "token",
+                "select",
+                "ctypes",
+            ):
                 with open(os.path.join(folder, name + ".py"), "w") as file:
                     file.write("raise RuntimeError('taken')")
             with open(os.path.join(folder, "own.py"), "w") as file:
@@ -220,7 +245,9 @@ class UserExpressions(Cells):
 class Help(Cells):
     def test_is_shown_in_the_pager(self):
         page = self.run_cell("x = 3\nx?").payload
-        self.assertEqual([(one["source"], one["start"], list(one["data"])) for one in page], [("page", 0, ["text/plain"])])
+        self.assertEqual(
+            [(one["source"], one["start"], list(one["data"])) for one in page], [("page", 0, ["text/plain"])]
+        )
         self.assertIn("String form:", page[0]["data"]["text/plain"])
         self.assertEqual(self.result("x"), "3")
         self.run_cell("def f(): return 'the source'")

@@ -102,7 +102,9 @@ class PlainText(unittest.TestCase):
 
     def test_long_containers_have_one_item_on_a_line(self):
         self.assertEqual(pretty(list(range(100, 130))), "[" + ",\n ".join(map(str, range(100, 130))) + "]")
-        self.assertEqual(pretty({"key": ["x" * 40, "y" * 40]}), "{'key': ['" + "x" * 40 + "',\n         '" + "y" * 40 + "']}")
+        self.assertEqual(
+            pretty({"key": ["x" * 40, "y" * 40]}), "{'key': ['" + "x" * 40 + "',\n         '" + "y" * 40 + "']}"
+        )
         self.assertEqual(pretty(("x" * 90,)), "('" + "x" * 90 + "',)")
         self.assertEqual(pretty({"a" * 40, "b" * 40}), "{'" + "a" * 40 + "',\n '" + "b" * 40 + "'}")
 

@@ -51,11 +51,16 @@ class Input(unittest.TestCase):
         self.assertEqual(self.worker.finish(cell).result(), "('a', 'b')")
 
     def test_of_stdin(self):
-        cell = self.start("import sys\n[sys.stdin.readline(), sys.stdin.readline(2), sys.stdin.readline(), sys.stdin.read(), list(sys.stdin)]")
+        cell = self.start(
+            "from sys import stdin\n[stdin.readline(), stdin.readline(2), stdin.readline(), stdin.read(), list(stdin)]"
+        )
         for line in ("one", "two", "three", "four", "\x04", "five", "\x04"):
             self.answer(line)
         self.assertEqual(self.worker.finish(cell).result(), "['one\\n', 'tw', 'o\\n', 'three\\nfour\\n', ['five\\n']]")
-        self.assertEqual(self.worker.run("sys.stdin.fileno(), sys.stdin.isatty(), sys.stdin.readable()").result(), "(0, False, True)")
+        self.assertEqual(
+            self.worker.run("import sys\nsys.stdin.fileno(), sys.stdin.isatty(), sys.stdin.readable()").result(),
+            "(0, False, True)",
+        )
 
     def test_end_of_file(self):
         cell = self.start("input()")
@@ -63,7 +68,12 @@ class Input(unittest.TestCase):
         self.assertEqual(self.worker.finish(cell).ename, "EOFError")
 
     def test_that_is_not_allowed_fails_at_once_and_clearly(self):
-        for code in ("input('x')", "import getpass\ngetpass.getpass()", "import sys\nsys.stdin.readline()", "for line in sys.stdin: pass"):
+        for code in (
+            "input('x')",
+            "import getpass\ngetpass.getpass()",
+            "import sys\nsys.stdin.readline()",
+            "for line in sys.stdin: pass",
+        ):
             with self.subTest(code):
                 cell = self.worker.run(code)
                 self.assertEqual(cell.ename, "StdinNotImplementedError")
@@ -87,7 +97,9 @@ class Input(unittest.TestCase):
                     request = self.request()
                     # As the kernel does: both at once.
                     self.worker.signal("cancel", id=cell)
-                    self.worker.send(self.worker.control, {"reject": request["id"], "ename": "KeyboardInterrupt", "evalue": ""})
+                    self.worker.send(
+                        self.worker.control, {"reject": request["id"], "ename": "KeyboardInterrupt", "evalue": ""}
+                    )
                     self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
                     self.assertEqual(self.worker.run("1 + 1").result(), "2")
 
@@ -97,7 +109,14 @@ class Input(unittest.TestCase):
         self.assertEqual(self.worker.run("1").result(), "1")
 
     def test_of_threads(self):
-        cell = self.start("import threading\nanswers = []\nthread = threading.Thread(target=lambda: answers.append(input('?')))\nthread.start()\nthread.join()\nanswers")
+        cell = self.start(
+            "import threading\n"
+            "answers = []\n"
+            "thread = threading.Thread(target=lambda: answers.append(input('?')))\n"
+            "thread.start()\n"
+            "thread.join()\n"
+            "answers"
+        )
         self.answer("yes")
         self.assertEqual(self.worker.finish(cell).result(), "['yes']")
 

@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from .client import Ended, PACKAGE, Worker
+from .client import PACKAGE, Ended, Worker
 
 
 class Lifecycle(unittest.TestCase):
@@ -41,11 +41,15 @@ class Lifecycle(unittest.TestCase):
 
     def test_its_descriptors_are_out_of_reach(self):
         worker = self.worker()
-        self.assertEqual(worker.run("import os\n[os.get_inheritable(n) for n in (200, 201, 202)]").result(), repr([False] * 3))
-        code = "import subprocess\nsubprocess.run(['ls', '/proc/self/fd'], close_fds=False, capture_output=True).stdout.split()"
+        self.assertEqual(
+            worker.run("import os\n[os.get_inheritable(n) for n in (200, 201, 202)]").result(), repr([False] * 3)
+        )
+        code = "import subprocess as s\ns.run(['ls', '/proc/self/fd'], close_fds=False, stdout=s.PIPE).stdout.split()"
         children = eval(worker.run(code).result())
         self.assertFalse({b"200", b"201", b"202"} & set(children))
-        self.assertEqual(worker.run("[n for n in (3, 4, 5) if os.path.exists(f'/proc/self/fd/{n}')][1:]").result(), "[]")
+        self.assertEqual(
+            worker.run("[n for n in (3, 4, 5) if os.path.exists(f'/proc/self/fd/{n}')][1:]").result(), "[]"
+        )
         self.assertEqual(worker.run("os.readlink('/proc/self/fd/0')").result(), "'/dev/null'")
         self.assertEqual(worker.run("os.getpgrp() == os.getpid()").result(), "True")
 
@@ -144,7 +148,9 @@ class Lifecycle(unittest.TestCase):
         worker = self.worker()
         cell = worker.run("x = '" + "\u00fc" * 15_000_000 + "'\nlen(x)")
         self.assertEqual(cell.result(), "15000000")
-        self.assertEqual(len(worker.run("display({'a/b': b'x' * 50_000_000}, raw=True)").emitted("display")[0][1][0]), 50_000_000)
+        self.assertEqual(
+            len(worker.run("display({'a/b': b'x' * 50_000_000}, raw=True)").emitted("display")[0][1][0]), 50_000_000
+        )
 
     def test_many_cells_may_be_sent_at_once(self):
         worker = self.worker()
@@ -197,6 +203,6 @@ class Lifecycle(unittest.TestCase):
         )
         cell = worker.run(code)
         self.assertEqual((cell.result(), cell.text()), ("[0, 1, 4, 9]", "working\n" * 4))
-        process = "p = multiprocessing.get_context('fork').Process(target=print, args=('child',))\np.start()\np.join()\np.exitcode"
-        cell = worker.run(process)
+        start = "p = multiprocessing.get_context('fork').Process(target=print, args=('child',))\np.start()"
+        cell = worker.run(start + "\np.join()\np.exitcode")
         self.assertEqual((cell.result(), cell.text()), ("0", "child\n"))

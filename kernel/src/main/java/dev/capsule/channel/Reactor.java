@@ -14,6 +14,8 @@ import java.nio.channels.SocketChannel;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 
 /// The thread that reads for its sockets, calls their handlers, and writes what did not fit at once. A connection that
 /// breaks, or says what is not ZMTP, is closed and logged, and the others go on.
@@ -21,9 +23,9 @@ public final class Reactor implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Reactor.class.getName());
     private static final int INPUT_BYTES = 64 * 1024;
 
-    /// Connections and listening sockets. Keeps clients from using up the process's descriptors, of which the workers
-    /// need some.
-    private static final int MAX_CHANNELS = 1024;
+    /// Connections and listening sockets; a client of a kernel has one to five. Keeps clients from using up the
+    /// descriptors of the process, which may be 1,024 and of which the workers need some.
+    private static final int MAX_CHANNELS = 256;
 
     /// How much longer than the linger time [#close] waits for a handler that does not return.
     private static final Duration GRACE = Duration.ofSeconds(1);
@@ -35,6 +37,7 @@ public final class Reactor implements AutoCloseable {
 
     // Reactor thread.
     private final ByteBuffer input = ByteBuffer.allocateDirect(INPUT_BYTES);
+    private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     /// Listening sockets that do not accept for now.
     private final List<SelectionKey> exhausted = new ArrayList<>();
 
@@ -62,6 +65,20 @@ public final class Reactor implements AutoCloseable {
         selector.wakeup();
     }
 
+    /// Runs a task on the reactor's thread, after the messages that it is handling or has been told of. Any thread.
+    public void execute(Runnable task) {
+        tasks.add(task);
+        selector.wakeup();
+    }
+
+    private static void run(Runnable task) {
+        try {
+            task.run();
+        } catch (RuntimeException | Error e) {
+            LOG.log(Level.ERROR, () -> "running a task", e);
+        }
+    }
+
     boolean isCurrentThread() {
         return thread.equals(Thread.currentThread());
     }
@@ -71,6 +88,9 @@ public final class Reactor implements AutoCloseable {
             while (!closing) {
                 selector.select();
                 handleSelected();
+                for (var task = tasks.poll(); task != null; task = tasks.poll()) {
+                    run(task);
+                }
                 // If a handler left the thread interrupted, select() would no longer wait.
                 Thread.interrupted();
             }
@@ -104,7 +124,12 @@ public final class Reactor implements AutoCloseable {
         } catch (CancelledKeyException e) {
             LOG.log(Level.DEBUG, () -> "closed by another thread just now");
         } catch (RuntimeException | Error e) {
-            LOG.log(Level.ERROR, () -> "accepting a client", e);
+            try {
+                LOG.log(Level.ERROR, () -> "serving a client", e);
+            } catch (RuntimeException | Error unloggable) {
+                // Logging opens files when it is first used, which fails when there is no descriptor left. The other
+                // clients matter more.
+            }
         }
     }
 
@@ -117,15 +142,15 @@ public final class Reactor implements AutoCloseable {
                 peer.read(input);
             }
         } catch (ProtocolException e) {
-            LOG.log(Level.WARNING, () -> "disconnecting " + peer + ", it sent " + e.getMessage());
             peer.close();
+            LOG.log(Level.WARNING, () -> "disconnected " + peer + ": " + e.getMessage());
         } catch (IOException e) {
-            LOG.log(Level.DEBUG, () -> peer + " is gone: " + e);
             peer.close();
+            LOG.log(Level.DEBUG, () -> peer + " is gone: " + e);
         } catch (RuntimeException | Error e) {
             // Or too little memory for its message.
-            LOG.log(Level.ERROR, () -> "disconnecting " + peer, e);
             peer.close();
+            LOG.log(Level.ERROR, () -> "disconnected " + peer, e);
         }
     }
 
@@ -143,9 +168,9 @@ public final class Reactor implements AutoCloseable {
             connect(socket, channel);
         } catch (IOException e) {
             // Most likely there is no descriptor left. The selector would report the client again and again.
-            LOG.log(Level.WARNING, () -> "cannot accept a client for now: " + e);
             key.interestOps(0);
             exhausted.add(key);
+            LOG.log(Level.WARNING, () -> "cannot accept a client for now: " + e);
         }
     }
 

@@ -47,10 +47,15 @@ public final class Wire {
                 List.of(Message.DELIMITER, signature, header, parentHeader, NO_METADATA, content));
     }
 
+    /// The topic of messages of a type on iopub.
+    public byte[] topic(String msgType) {
+        return ("kernel." + session + "." + msgType).getBytes(StandardCharsets.US_ASCII);
+    }
+
     /// A message on iopub: its topic comes first, by convention `kernel.<session>.<type>`.
     public List<byte[]> encodeBroadcast(String msgType, byte[] parentHeader, byte[] content) {
         var frames = new ArrayList<byte[]>(7);
-        frames.add(("kernel." + session + "." + msgType).getBytes(StandardCharsets.US_ASCII));
+        frames.add(topic(msgType));
         frames.addAll(encode(msgType, parentHeader, content).frames());
         return frames;
     }

@@ -59,7 +59,7 @@ final class CellRun implements ExecutionListener {
         if (request.silent()) {
             return;
         }
-        exchange.publish("execute_result",
+        exchange.publishOutput("execute_result",
                 Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
         if (request.storeHistory()) {
             display.plainText().ifPresent(text -> history.addOutput(executionCount, text));
@@ -68,19 +68,19 @@ final class CellRun implements ExecutionListener {
 
     @Override
     public synchronized void display(Display display) {
-        exchange.publish("display_data",
+        exchange.publishOutput("display_data",
                 Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
     }
 
     @Override
     public synchronized void updateDisplay(Display display) {
-        exchange.publish("update_display_data",
+        exchange.publishOutput("update_display_data",
                 Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
     }
 
     @Override
     public synchronized void clearOutput(boolean waits) {
-        exchange.publish("clear_output", Content.clearOutput(waits));
+        exchange.publishOutput("clear_output", Content.clearOutput(waits));
     }
 
     @Override

@@ -36,6 +36,12 @@ final class Exchange implements AutoCloseable {
         iopub.publish(msgType, request.header().raw(), content);
     }
 
+    /// Publishes something that user code made: it waits while clients have much to read.
+    void publishOutput(String msgType, byte[] content) {
+        iopub.awaitRoom();
+        publish(msgType, content);
+    }
+
     /// @param text UTF-8
     void stream(String name, byte[] text) {
         iopub.stream(request.header().raw(), name, text);

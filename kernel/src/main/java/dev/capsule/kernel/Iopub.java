@@ -12,6 +12,8 @@ import java.util.List;
 
 /// What every client sees: publishes messages under the request that caused them. Safe for several threads.
 final class Iopub {
+    private static final int PIECE_BYTES = 1 << 20;
+
     private final Wire wire;
     private final PublisherSocket socket;
 
@@ -33,19 +35,39 @@ final class Iopub {
     /// @param name `stdout` or `stderr`
     /// @param text UTF-8
     void stream(byte[] parentHeader, String name, byte[] text) {
+        var stream = new CellStream(wire, parentHeader, name);
+        int start = 0;
+        while (start < text.length) {
+            int end = Math.min(text.length, start + PIECE_BYTES);
+            // Three steps at most: in text that is not UTF-8 there may be no beginning of a character.
+            for (int step = 0; step < 3 && end < text.length && isInsideCharacter(text[end]); step++) {
+                end--;
+            }
+            awaitRoom();
+            socket.publish(new Publication.Text(stream,
+                    end - start == text.length ? text : Arrays.copyOfRange(text, start, end)));
+            start = end;
+        }
+    }
+
+    private static boolean isInsideCharacter(byte utf8) {
+        return (utf8 & 0xc0) == 0x80;
+    }
+
+    /// Waits while a client that does read has much output waiting. Not for the sockets' own threads.
+    void awaitRoom() {
         try {
             socket.awaitRoom();
         } catch (InterruptedException e) {
             throw new IllegalStateException("a worker's thread is never interrupted", e);
         }
-        socket.publish(new Publication.Text(new CellStream(wire, parentHeader, name), text));
     }
 
     /// One stream of one cell; equal for equal cells, so that its texts can be joined.
     private record CellStream(Wire wire, byte[] parentHeader, String name) implements Publication.TextStream {
         @Override
         public byte[] topic() {
-            return frames(new byte[0]).getFirst();
+            return wire.topic("stream");
         }
 
         @Override

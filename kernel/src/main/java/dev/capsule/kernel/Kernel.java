@@ -60,7 +60,7 @@ public final class Kernel {
         wire = new Wire(signer, username);
         shellReactor = new Reactor("shell", LINGER);
         controlReactor = new Reactor("control", LINGER);
-        stdin = new Stdin(wire, signer);
+        stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
         common = new Common(connection, session, new Common.Identity(version, languageVersion), this::shutdown);
         shell = new Shell(wire, iopub, session, history, stdin, common, clock);

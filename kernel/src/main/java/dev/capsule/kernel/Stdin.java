@@ -1,5 +1,6 @@
 package dev.capsule.kernel;
 
+import dev.capsule.channel.Reactor;
 import dev.capsule.channel.RouterSocket;
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Message;
@@ -20,6 +21,7 @@ import java.util.Map;
 final class Stdin {
     private static final Logger LOG = System.getLogger(Stdin.class.getName());
 
+    private final Reactor reactor;
     private final Wire wire;
     private final Signer signer;
 
@@ -28,12 +30,19 @@ final class Stdin {
 
     private record Question(InputRequest request, Message execution) {}
 
-    Stdin(Wire wire, Signer signer) {
+    /// @param reactor of the stdin socket
+    Stdin(Reactor reactor, Wire wire, Signer signer) {
+        this.reactor = reactor;
         this.wire = wire;
         this.signer = signer;
     }
 
+    /// Asks when the answers that have arrived by now are handled: they belong to earlier questions.
     void ask(RouterSocket socket, InputRequest request, Message execution) {
+        reactor.execute(() -> send(socket, request, execution));
+    }
+
+    private void send(RouterSocket socket, InputRequest request, Message execution) {
         synchronized (questions) {
             var msgId = Exchange.send(socket, wire, execution, "input_request",
                     Content.inputRequest(request.prompt(), request.password()));
