@@ -12,7 +12,7 @@ import traceback
 import unittest
 
 # Seconds a single test may take. When they are over, the stack of every thread is printed and the run ends.
-TEST_SECONDS = 120
+TEST_SECONDS = 240
 
 
 class Lines(unittest.TestResult):
