@@ -1,4 +1,4 @@
-"""Starts the worker: `python3 …/capsule_worker/__main__.py` or `python3 -m capsule_worker`."""
+"""Starts the worker: `python3 .../capsule_worker/__main__.py` or `python3 -m capsule_worker`."""
 
 import os
 import sys
@@ -26,8 +26,8 @@ if __name__ == "__main__":
     # Nothing in this file may need more than an old Python can read.
     if sys.version_info < (3, 9):
         sys.exit(
-            "Capsule needs Python 3.9 or later, and this is %d.%d.%d; install it with another: capsule install --python PATH"
-            % tuple(sys.version_info[:3])
+            "Capsule needs Python 3.9 or later, and this is %d.%d.%d; "
+            "install it with another: capsule install --python PATH" % tuple(sys.version_info[:3])
         )
     _isolate()
     from capsule_worker.worker import main

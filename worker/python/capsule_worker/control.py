@@ -36,7 +36,7 @@ class Control:
         frame = self._incoming.parser.take()
         while frame is None:
             delay = _FIRST_REPEAT_MILLIS
-            while self._interrupts.unheard() and not self._incoming.waiting(delay):
+            while self._interrupts.unheard and not self._incoming.waiting(delay):
                 self._interrupts.signal_again()
                 delay = min(2 * delay, _LAST_REPEAT_MILLIS)
             if not self._incoming.receive():

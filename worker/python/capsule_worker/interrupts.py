@@ -16,6 +16,9 @@ class Interrupts:
 
     def __init__(self):
         self.ending = False
+        # Whether a signal of the control thread has not had an effect yet.
+        self.unheard = False
+        # What SIGINT has done since the last `begin`.
         self.raised = False
         self.task_cancelled = False
         self.shield = _Shield(self)
@@ -29,7 +32,6 @@ class Interrupts:
         self._cancelled_early = None
         # Of the main thread, in which the handler runs too.
         self._target = None
-        self._unheard = False
         self._armed = False
         self._shields = 0
         self._pending = False
@@ -86,25 +88,23 @@ class Interrupts:
         self._signal()
 
     def _signal(self):
-        self._unheard = True
+        self.unheard = True
         pthread_kill(self._main, SIGINT)
 
     def signal_again(self):
-        """Control thread: signals once more if the last signal has had no effect. Returns whether that was so.
+        """Control thread: signals once more if the last signal has had no effect.
 
         A signal is lost on a thread that has given up the interpreter's lock and not yet begun to wait in the system.
         That is where the main thread is when this one has just got the lock from it: in up to 5 of 100 tries.
         """
         with self._lock:
-            lost = self._unheard and (self._target == self._serving or self.ending)
+            wanted = self.ending or self._target == self._serving
             # A cell's own handler says nothing of having heard.
-            self._unheard = lost and getsignal(SIGINT) is self._handler
-            if self._unheard:
+            if not wanted or getsignal(SIGINT) is not self._handler:
+                self.unheard = False
+            # Between this look and the signal the main thread has no turn in which it could hear the one before.
+            elif self.unheard:
                 pthread_kill(self._main, SIGINT)
-            return self._unheard
-
-    def unheard(self):
-        return self._unheard
 
     def forget(self):
         """In a forked child: a SIGINT is what it is in any Python."""
@@ -113,7 +113,7 @@ class Interrupts:
     def _handle(self, signum, frame):
         if self._child:
             raise KeyboardInterrupt
-        self._unheard = False
+        self.unheard = False
         target, self._target = self._target, None
         if self.ending:
             self._pending = True

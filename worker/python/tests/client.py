@@ -99,6 +99,8 @@ class Worker:
         self.count = 0
         self.parser = frames.Parser(decode)
         self.events = []
+        # Whether frames that want to be answered are.
+        self.answers = True
         self._open = {self.frames: None, self.out: "stdout", self.err: "stderr"}
         limits = {"header": 4 << 20, "buffers": 256 << 20}
         encodings = ["json", "msgpack"]
@@ -239,7 +241,7 @@ class Worker:
             # From its hello on.
             self.encode = messagepack.encode
             self.parser.decode_header = messagepack.decode
-        if header.get("ack"):
+        if header.get("ack") and self.answers:
             self.signal("delivered", id=header["id"])
 
     # The end

@@ -23,6 +23,26 @@ class Displays(unittest.TestCase):
         self.assertEqual([plain(*frame) for frame in frames], ["1", "'two'"])
         self.assertTrue(all(header["ack"] and "display_id" not in header for header, _ in frames))
 
+    def test_wait_until_the_kernel_has_them(self):
+        self.worker.answers = False
+        self.addCleanup(setattr, self.worker, "answers", True)
+        cell = self.worker.start("display(1)\nprint('after')")
+        self.worker.until(lambda event: event[0] == "display")
+        # Control is served meanwhile; this one is for another cell.
+        self.worker.signal("delivered", id="another")
+        self.worker.signal("delivered", id=cell)
+        self.assertEqual([event[0] for event in self.worker.finish(cell).events], ["display", "stdout"])
+        # An interrupt ends the wait, and the answer that comes later is not taken for that of another display.
+        cell = self.worker.start("try: display(1)\nexcept KeyboardInterrupt: print('caught')\ndisplay(2)\nprint('end')")
+        self.worker.until(lambda event: event[0] == "display")
+        self.worker.signal("cancel", id=cell)
+        self.worker.until_text("caught\n")
+        self.worker.signal("delivered", id=cell)
+        self.worker.until(lambda event: event[0] == "display" and event[2][0] == b"2")
+        self.assertFalse(any("end" in event[1] for event in self.worker.events if event[0] == "stdout"))
+        self.worker.signal("delivered", id=cell)
+        self.assertTrue(self.worker.finish(cell).ok)
+
     def test_of_data_and_metadata(self):
         code = (
             "display({'text/html': '<b>\u00fc', 'image/png': b'\\x89', 'application/json': {'a': [1, float('nan')]}},"

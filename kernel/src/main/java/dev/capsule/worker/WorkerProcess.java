@@ -21,13 +21,9 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.stream.Stream;
 
 /// One worker process and the pipes to it (`worker/PROTOCOL.md`, section 1). A thread of its own, `worker-N`, reads
 /// everything that the process writes and calls the [Listener]; the other methods may be called from any thread and
@@ -71,15 +67,6 @@ public final class WorkerProcess {
     private static final long EXIT_GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
     private static final int MAX_BOOT_OUTPUT_BYTES = 8 << 10;
-
-    /// `setpriv --pdeathsig` acts when the thread that started the process ends: this one never does.
-    private static final ExecutorService LAUNCHER = Executors
-            .newSingleThreadExecutor(Thread.ofPlatform().name("launcher").daemon().factory());
-
-    private static final Set<Long> LIVE = ConcurrentHashMap.newKeySet();
-
-    // Of thread launcher.
-    private static Optional<Guardian> guardian = Optional.empty();
 
     /// Hears what the process says; every call comes on its thread.
     public interface Listener {
@@ -222,17 +209,7 @@ public final class WorkerProcess {
     /// Ends the process and all that it started, now.
     public synchronized void kill() {
         killed = true;
-        process.ifPresent(WorkerProcess::killTree);
-    }
-
-    private static void killTree(Process process) {
-        try (Stream<ProcessHandle> descendants = process.descendants()) {
-            var tree = descendants.toList();
-            // The worker leads its group once it has begun; until then only its own pid is its.
-            Posix.kill(-process.pid(), Posix.SIGKILL);
-            process.destroyForcibly();
-            tree.forEach(ProcessHandle::destroyForcibly);
-        }
+        process.ifPresent(Launcher::kill);
     }
 
     /// Asks the worker to end, and kills it if it has not after `grace`. Returns when it is gone.
@@ -261,14 +238,7 @@ public final class WorkerProcess {
             kill();
             end = new End.Violation("the kernel failed on what it said: " + e);
         }
-        synchronized (this) {
-            process.ifPresent(dead -> LIVE.remove(dead.pid()));
-        }
-        // There, so that a worker that is just being started is not taken for an orphan.
-        CompletableFuture.runAsync(() -> {
-            killOrphans();
-            guard();
-        }, LAUNCHER).join();
+        launched().ifPresent(Launcher::bury);
         requests.close();
         control.close();
         wake.close();
@@ -277,25 +247,17 @@ public final class WorkerProcess {
         ended.complete(end);
     }
 
+    private synchronized Optional<Process> launched() {
+        return process;
+    }
+
     private void launch() throws IOException {
         var builder = new ProcessBuilder(command()).directory(launch.directory().toFile())
                 .redirectInput(ProcessBuilder.Redirect.from(NOTHING)).redirectOutput(ProcessBuilder.Redirect.DISCARD)
                 .redirectError(ProcessBuilder.Redirect.INHERIT);
         builder.environment().clear();
         builder.environment().putAll(launch.environment());
-        Process started;
-        try {
-            started = LAUNCHER.submit(() -> {
-                var process = builder.start();
-                LIVE.add(process.pid());
-                guard();
-                return process;
-            }).get();
-        } catch (ExecutionException e) {
-            throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
-        } catch (InterruptedException e) {
-            throw new IllegalStateException(e);
-        }
+        var started = Launcher.start(builder);
         CompletableFuture<Void> _ = started.onExit().thenRun(() -> {
             exited = true;
             wake();
@@ -303,7 +265,7 @@ public final class WorkerProcess {
         synchronized (this) {
             process = Optional.of(started);
             if (killed) {
-                killTree(started);
+                Launcher.kill(started);
             }
         }
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
@@ -499,10 +461,7 @@ public final class WorkerProcess {
 
     /// Delivers what the process said before it went.
     private End finish(FrameDecoder decoder, RawOutput output, MemorySegment target) throws IOException {
-        Process dead;
-        synchronized (this) {
-            dead = process.orElseThrow();
-        }
+        var dead = launched().orElseThrow();
         // Children may outlive it and hold its pipes.
         Posix.kill(-dead.pid(), Posix.SIGKILL);
         var left = new Posix.PollSet(1);
@@ -533,33 +492,5 @@ public final class WorkerProcess {
 
     private synchronized Optional<End> verdict() {
         return verdict;
-    }
-
-    /// Ends what the worker started and what has left its process group: such orphans are now children of the kernel.
-    private static void killOrphans() {
-        for (var orphans = orphans(); !orphans.isEmpty(); orphans = orphans()) {
-            for (var orphan : orphans) {
-                orphan.descendants().forEach(ProcessHandle::destroyForcibly);
-                orphan.destroyForcibly();
-                Posix.reap(orphan.pid());
-            }
-        }
-    }
-
-    private static List<ProcessHandle> orphans() {
-        long ours = guardian.map(Guardian::pid).orElse(-1L);
-        return ProcessHandle.current().children()
-                .filter(child -> !LIVE.contains(child.pid()) && child.pid() != ours).toList();
-    }
-
-    private static void guard() {
-        if (guardian.isEmpty()) {
-            try {
-                guardian = Optional.of(new Guardian());
-            } catch (IOException e) {
-                LOG.log(Level.WARNING, () -> "children of a worker would outlive a kernel that is killed: " + e);
-            }
-        }
-        guardian.ifPresent(started -> started.guard(LIVE));
     }
 }
