@@ -21,9 +21,10 @@ public final class Content {
         return ascii("{\"status\":\"ok\"}");
     }
 
-    /// The reply to a queued `execute_request` after an earlier one failed.
-    public static byte[] aborted(int executionCount) {
-        return ascii("{\"status\":\"aborted\",\"execution_count\":" + executionCount + "}");
+    /// The reply to a queued `execute_request` after an earlier one failed. Without `execution_count`, as ipykernel's:
+    /// JupyterLab would show it beside a cell that was not run.
+    public static byte[] aborted() {
+        return ascii("{\"status\":\"aborted\"}");
     }
 
     /// What a kernel is doing, in `status` messages.

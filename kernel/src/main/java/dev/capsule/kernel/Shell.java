@@ -97,7 +97,7 @@ final class Shell {
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
         if (turn.aborted()) {
-            exchange.reply(Content.aborted(executionCount));
+            exchange.reply(Content.aborted());
             exchange.close();
             return true;
         }
