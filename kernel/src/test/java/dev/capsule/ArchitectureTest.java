@@ -40,8 +40,9 @@ class ArchitectureTest {
 
     /// Who may import whom; `cli` may import everything.
     private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
-            "promise", List.of(), "channel", List.of("jupyter"), "sandbox", List.of(), "worker",
-            List.of("frame", "sandbox"), "session", List.of("worker", "promise", "frame", "sandbox"), "kernel",
+            "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "sandbox", List.of("policy"),
+            "worker", List.of("frame", "sandbox"), "session", List.of("worker", "promise", "frame", "sandbox"),
+            "kernel",
             List.of("channel", "jupyter", "session"));
 
     @Test
@@ -67,12 +68,15 @@ class ArchitectureTest {
 
     @Test
     void librariesAreUsedWhereTheyBelong() {
-        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame");
+        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame", "dev.capsule.policy");
         fence("org.msgpack..", "dev.capsule.frame");
         fence("org.apache.commons.codec..", "dev.capsule.jupyter");
         fence("picocli..", "dev.capsule.cli");
         fence("java.sql..", "dev.capsule.kernel");
-        fence("java.lang.foreign..", "dev.capsule.worker");
+        fence("java.lang.foreign..", "dev.capsule.worker", "dev.capsule.sandbox");
+        noClasses().that().resideInAPackage("dev.capsule.sandbox").and().haveSimpleNameNotStartingWith("Native").and()
+                .haveNameNotMatching(".*Native\\$.*").should().dependOnClassesThat()
+                .resideInAPackage("java.lang.foreign..").check(MAIN);
         noClasses().that().resideOutsideOfPackage("dev.capsule.worker").should().dependOnClassesThat()
                 .belongToAnyOf(ProcessBuilder.class).check(MAIN);
         noClasses().should().dependOnClassesThat().resideInAPackage("org.zeromq..").check(MAIN);

@@ -2,6 +2,7 @@ package dev.capsule.sandbox;
 
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -10,16 +11,54 @@ import java.util.Optional;
 /// How a worker's process is started: a pure value, made from what it may do.
 ///
 /// @param program what a person would call the worker's program, for messages
-/// @param command program and arguments; it inherits the descriptors of `worker/PROTOCOL.md`
+/// @param command the absolute path of a program, and its arguments; it inherits the descriptors of `worker/PROTOCOL.md`
 /// @param environment all that the process gets to see
-public record Launch(String program, List<String> command, Map<String, String> environment, Path directory) {
+/// @param directory its working directory
+/// @param descriptors what else the process finds open, by number, from 6 on
+/// @param confinement what the thread that starts the process does to itself before
+/// @param depth how many processes there are from the started one down to the worker: 0 when they are the same
+/// @param leftovers directories to remove when the process has ended, in whatever way; only where `confinement` owns the
+///        thread
+/// @param user whose the process becomes by its command; [#KERNELS_OWN] when it stays the kernel's
+public record Launch(String program, List<String> command, Map<String, String> environment, Path directory,
+        Map<Integer, Source> descriptors, Confinement confinement, List<Path> leftovers, int depth,
+        int user) {
+    public static final int KERNELS_OWN = -1;
+
     /// Variables that are about the kernel's own process and would mislead a worker.
     private static final List<String> WITHHELD = List.of("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
             "PYTHONINSPECT", "PYTHONSTARTUP");
 
+    /// What a process finds behind a descriptor.
+    public sealed interface Source {
+        /// A file of its own, in memory.
+        record Content(byte[] bytes) implements Source {
+            @Override
+            public boolean equals(Object other) {
+                return other instanceof Content(var theirs) && Arrays.equals(bytes, theirs);
+            }
+
+            @Override
+            public int hashCode() {
+                return Arrays.hashCode(bytes);
+            }
+        }
+
+        /// A file or directory itself, whatever its path leads to later: neither read nor, if it is a link, followed.
+        record Place(Path path) implements Source {}
+    }
+
     public Launch {
         command = List.copyOf(command);
         environment = Map.copyOf(environment);
+        descriptors = Map.copyOf(descriptors);
+        leftovers = List.copyOf(leftovers);
+    }
+
+    /// Without a sandbox.
+    public Launch(String program, List<String> command, Map<String, String> environment, Path directory) {
+        this(program, command, environment, directory, Map.of(), new Confinement.Unconfined(), List.of(), 0,
+                KERNELS_OWN);
     }
 
     /// A worker that may do all that the kernel's user may.

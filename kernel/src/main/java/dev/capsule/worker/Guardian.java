@@ -1,18 +1,23 @@
 package dev.capsule.worker;
 
-import java.io.File;
+import dev.capsule.sandbox.HostFiles;
+import dev.capsule.sandbox.Launch;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.util.List;
-import java.util.Set;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 /// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the process groups of the
-/// workers, whose children would otherwise go on. It learns of the kernel's end by the end of its input. Used on one
-/// thread.
+/// workers without a sandbox, whose children would otherwise go on. It learns of the kernel's end by the end of its input.
+/// (What is in a sandbox ends with that, see [Keeper].)
 final class Guardian {
     private static final Logger LOG = System.getLogger(Guardian.class.getName());
 
@@ -20,28 +25,54 @@ final class Guardian {
     private static final String SCRIPT = "while read -r line; do groups=$line; done; "
             + "for group in $groups; do kill -s KILL -- -\"$group\"; done";
 
-    private final Process process;
-    private final OutputStream input;
+    private static final TreeSet<Long> GROUPS = new TreeSet<>();
 
-    /// In a session of its own, so that a signal to the kernel's process group spares it.
-    Guardian() throws IOException {
-        process = new ProcessBuilder(List.of("setsid", "/bin/sh", "-c", SCRIPT)).directory(new File("/"))
-                .redirectOutput(ProcessBuilder.Redirect.DISCARD).redirectError(ProcessBuilder.Redirect.DISCARD).start();
-        input = process.getOutputStream();
+    /// Guarded by the class, as are the groups.
+    private static Optional<Integer> input = Optional.empty();
+
+    private Guardian() {}
+
+    /// @param group the number of a worker's process, which leads its group
+    static synchronized void guard(long group) {
+        GROUPS.add(group);
+        tell();
     }
 
-    long pid() {
-        return process.pid();
+    static synchronized void release(long group) {
+        GROUPS.remove(group);
+        tell();
     }
 
-    /// @param workers the process groups there are now
-    void guard(Set<Long> workers) {
-        String line = workers.stream().map(String::valueOf).collect(Collectors.joining(" ", "", "\n"));
+    private static void tell() {
         try {
-            input.write(line.getBytes(StandardCharsets.US_ASCII));
-            input.flush();
+            if (input.isEmpty()) {
+                input = Optional.of(start());
+            }
+            byte[] line = GROUPS.stream().map(String::valueOf).collect(Collectors.joining(" ", "", "\n"))
+                    .getBytes(StandardCharsets.US_ASCII);
+            try (var arena = Arena.ofConfined()) {
+                Posix.write(input.get(), arena.allocateFrom(ValueLayout.JAVA_BYTE, line));
+            }
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "children of a worker would outlive a kernel that is killed: " + e);
+        }
+    }
+
+    /// In a session of its own, so that a signal to the kernel's process group spares it.
+    private static int start() throws IOException {
+        var setsid = HostFiles.program("setsid").orElseThrow(() -> new IOException("there is no setsid"));
+        var pipe = Posix.pipe();
+        int nothing = Posix.openToWrite(Path.of("/dev/null"));
+        try {
+            Child.start(new Launch("guardian", List.of(setsid.toString(), "/bin/sh", "-c", SCRIPT), Map.of(),
+                    Path.of("/")), List.of(pipe.readEnd(), nothing, nothing));
+            return pipe.writeEnd();
+        } catch (IOException e) {
+            Posix.close(pipe.writeEnd());
+            throw e;
+        } finally {
+            Posix.close(pipe.readEnd());
+            Posix.close(nothing);
         }
     }
 }

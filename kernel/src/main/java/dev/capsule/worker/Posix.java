@@ -11,6 +11,8 @@ import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.VarHandle;
+import java.nio.file.Path;
+import java.util.Optional;
 
 /// The POSIX calls that Java lacks: pipes that can be handed to a child and waited on together, and signals.
 /// Descriptors are plain `int`s; whoever opened one closes it. Linux.
@@ -31,6 +33,11 @@ final class Posix {
     private static final int EPIPE = 32;
     private static final int O_NONBLOCK = 0x800;
     private static final int O_CLOEXEC = 0x80000;
+    private static final int O_WRONLY = 1;
+    private static final int O_PATH = 0x200000;
+    /// Not the same everywhere.
+    private static final int O_NOFOLLOW = System.getProperty("os.arch").equals("aarch64") ? 0x8000 : 0x20000;
+    private static final int F_DUPFD_CLOEXEC = 1030;
     private static final int F_SETFL = 4;
     private static final int F_SETPIPE_SZ = 1031;
     private static final int PR_SET_CHILD_SUBREAPER = 36;
@@ -38,11 +45,19 @@ final class Posix {
     /// The same number on every architecture.
     private static final long SYS_PIDFD_OPEN = 434;
 
+    private static final int MFD_CLOEXEC = 1;
+    private static final int RLIMIT_MSGQUEUE = 12;
+    private static final int P_PID = 1;
+    private static final int WEXITED = 4;
+    private static final int WNOWAIT = 0x01000000;
+    /// The size of `siginfo_t`.
+    private static final long SIGINFO_BYTES = 128;
+
     private static final MemorySegment SIG_IGN = MemorySegment.ofAddress(1);
 
     private static final Linker LINKER = Linker.nativeLinker();
     private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
-    private static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
+    static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
     private static final VarHandle ERRNO_VALUE = CALL_STATE
             .varHandle(MemoryLayout.PathElement.groupElement("errno"));
 
@@ -57,6 +72,15 @@ final class Posix {
     private static final MethodHandle CLOSE = call("close", FunctionDescriptor.of(INT, INT));
     private static final MethodHandle KILL = call("kill", FunctionDescriptor.of(INT, INT, INT));
     private static final MethodHandle WAITPID = call("waitpid", FunctionDescriptor.of(INT, INT, POINTER, INT));
+    /// One form for many functions, since each further one costs the start of the kernel milliseconds. On x86-64 and ARM,
+    /// arguments that a function does not have do no harm, nor do whole registers for its smaller ones.
+    static final FunctionDescriptor FORM = FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE);
+    private static final MethodHandle WAITID = call("waitid", FORM);
+    private static final MethodHandle OPEN = call("open", FORM);
+    private static final MethodHandle MEMFD_CREATE = call("memfd_create", FORM);
+    private static final MethodHandle FCHOWN = call("fchown", FORM);
+    private static final MethodHandle LSEEK = call("lseek", FORM);
+    private static final MethodHandle PRLIMIT = call("prlimit", FORM);
     private static final MethodHandle SYSCALL = call("syscall", FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE),
             Linker.Option.firstVariadicArg(1));
     private static final MethodHandle SIGNAL = call("signal", FunctionDescriptor.of(POINTER, INT, POINTER));
@@ -80,12 +104,23 @@ final class Posix {
     private Posix() {}
 
     // The C library is trusted with what we give it.
+    static MethodHandle call(String name, FunctionDescriptor type, Linker.Option... options) {
+        return callIfThere(name, type, options).orElseThrow(
+                () -> new IllegalStateException("the C library of this system has no " + name));
+    }
+
+    /// @return empty when the C library does not have it
     @SuppressWarnings("restricted")
-    private static MethodHandle call(String name, FunctionDescriptor type, Linker.Option... options) {
+    static Optional<MethodHandle> callIfThere(String name, FunctionDescriptor type, Linker.Option... options) {
         var all = new Linker.Option[options.length + 1];
         all[0] = ERRNO;
         System.arraycopy(options, 0, all, 1, options.length);
-        return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), type, all);
+        return LINKER.defaultLookup().find(name).map(function -> LINKER.downcallHandle(function, type, all));
+    }
+
+    private static int call(MethodHandle function, MemorySegment errno, long a, long b, long c, long d)
+            throws Throwable {
+        return (int) (long) function.invokeExact(errno, a, b, c, d, 0L, 0L, 0L);
     }
 
     /// Opens a pipe that holds as much as the system lets it.
@@ -268,12 +303,124 @@ final class Posix {
         }
     }
 
-    /// Takes the exit status of a child that Java did not start, so that it does not stay as a zombie.
-    static void reap(long pid) {
+    /// Waits for the end of a child, whose exit status is still to be taken then.
+    static void awaitEnd(long pid) throws IOException {
         try (var arena = Arena.ofConfined()) {
-            int _ = (int) WAITPID.invokeExact(arena.allocate(CALL_STATE), Math.toIntExact(pid), MemorySegment.NULL, 0);
+            var errno = arena.allocate(CALL_STATE);
+            var info = arena.allocate(SIGINFO_BYTES, Long.BYTES);
+            while (call(WAITID, errno, P_PID, pid, info.address(), WEXITED | WNOWAIT) != 0) {
+                if ((int) ERRNO_VALUE.get(errno, 0L) != EINTR) {
+                    throw failure("waitid", errno);
+                }
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Takes the exit status of a child that Java did not start, when it has ended, so that it does not stay as a zombie.
+    ///
+    /// @return the status as [Process#exitValue] has it
+    static int reap(long pid) {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            var status = arena.allocate(INT);
+            while ((int) WAITPID.invokeExact(errno, Math.toIntExact(pid), status, 0) < 0
+                    && (int) ERRNO_VALUE.get(errno, 0L) == EINTR) {
+            }
+            int word = status.get(INT, 0);
+            int signal = word & 0x7f;
+            return signal == 0 ? word >> 8 & 0xff : 128 + signal;
         } catch (Throwable e) {
             throw new IllegalStateException(e);
+        }
+    }
+
+    /// @return another descriptor of the same, at `lowest` or above, closed on exec
+    static int duplicate(int descriptor, int lowest) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            int copy = (int) FCNTL.invokeExact(errno, descriptor, F_DUPFD_CLOEXEC, lowest);
+            if (copy < 0) {
+                throw failure("fcntl", errno);
+            }
+            return copy;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// @return a descriptor of a file of its own that holds the bytes and is at its beginning
+    static int memoryFile(byte[] bytes) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            int file = call(MEMFD_CREATE, errno, arena.allocateFrom("capsule").address(), MFD_CLOEXEC, 0, 0);
+            if (file < 0) {
+                throw failure("memfd_create", errno);
+            }
+            var content = arena.allocate(Math.max(1, bytes.length));
+            MemorySegment.copy(bytes, 0, content, ValueLayout.JAVA_BYTE, 0, bytes.length);
+            for (long at = 0; at < bytes.length;) {
+                at += write(file, content.asSlice(at, bytes.length - at));
+            }
+            if (call(LSEEK, errno, file, 0, 0, 0) != 0) {
+                throw failure("lseek", errno);
+            }
+            return file;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// @return a descriptor of what is at the path, which allows neither reading nor writing; of a link, the link's
+    static int openPlace(Path path) throws IOException {
+        return open(path, O_PATH | O_NOFOLLOW);
+    }
+
+    static int openToRead(Path path) throws IOException {
+        return open(path, 0);
+    }
+
+    static int openToWrite(Path path) throws IOException {
+        return open(path, O_WRONLY);
+    }
+
+    private static int open(Path path, int flags) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            int descriptor = call(OPEN, errno, arena.allocateFrom(path.toString()).address(), flags | O_CLOEXEC, 0, 0);
+            if (descriptor < 0) {
+                throw failure("opening " + path, errno);
+            }
+            return descriptor;
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Sets how much a process of the same user may have in message queues, for good.
+    static void limitMessageQueues(long pid, long bytes) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            // struct rlimit
+            var limits = arena.allocateFrom(SIZE, bytes, bytes);
+            if (call(PRLIMIT, errno, pid, RLIMIT_MSGQUEUE, limits.address(), 0) != 0) {
+                throw failure("prlimit", errno);
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    /// Gives a pipe to another user, who may then open it again, as `/dev/stdout` for one.
+    static void giveTo(int user, int descriptor) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            if (call(FCHOWN, errno, descriptor, user, user, 0) != 0) {
+                throw failure("fchown", errno);
+            }
+        } catch (Throwable e) {
+            throw rethrow(e);
         }
     }
 
@@ -281,7 +428,7 @@ final class Posix {
         return new IOException(call + " failed with errno " + (int) ERRNO_VALUE.get(errno, 0L));
     }
 
-    private static IOException rethrow(Throwable e) {
+    static IOException rethrow(Throwable e) {
         return switch (e) {
             case IOException io -> io;
             case RuntimeException runtime -> throw runtime;

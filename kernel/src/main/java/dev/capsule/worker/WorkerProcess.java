@@ -6,15 +6,14 @@ import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
 import dev.capsule.sandbox.Launch;
-import java.io.File;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -62,7 +61,7 @@ public final class WorkerProcess {
     private static final int MAX_FRAMES = 1_000_000;
     private static final long MAX_FRAME_BYTES = 4L << 30;
 
-    private static final File NOTHING = new File("/dev/null");
+    private static final Path NOTHING = Path.of("/dev/null");
     /// How long a worker may live on after it closed its frames.
     private static final long EXIT_GRACE_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
 
@@ -95,7 +94,7 @@ public final class WorkerProcess {
     private final int controlReadEnd;
 
     // Guarded by this.
-    private Optional<Process> process = Optional.empty();
+    private Optional<Child> process = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
 
@@ -200,16 +199,16 @@ public final class WorkerProcess {
 
     /// Signals the worker from outside: it is continued in case it is stopped, and gets SIGINT.
     public synchronized void interruptFromOutside() {
-        process.ifPresent(live -> {
-            Posix.kill(live.pid(), Posix.SIGCONT);
-            Posix.kill(live.pid(), Posix.SIGINT);
+        process.flatMap(live -> live.descendant(launch.depth())).ifPresent(pid -> {
+            Posix.kill(pid, Posix.SIGCONT);
+            Posix.kill(pid, Posix.SIGINT);
         });
     }
 
     /// Ends the process and all that it started, now.
     public synchronized void kill() {
         killed = true;
-        process.ifPresent(Launcher::kill);
+        process.ifPresent(Child::killTree);
     }
 
     /// Asks the worker to end, and kills it if it has not after `grace`. Returns when it is gone.
@@ -238,7 +237,10 @@ public final class WorkerProcess {
             kill();
             end = new End.Violation("the kernel failed on what it said: " + e);
         }
-        launched().ifPresent(Launcher::bury);
+        if (isLeftToItself()) {
+            launched().ifPresent(dead -> Guardian.release(dead.pid()));
+        }
+        Child.killOrphans();
         requests.close();
         control.close();
         wake.close();
@@ -247,40 +249,39 @@ public final class WorkerProcess {
         ended.complete(end);
     }
 
-    private synchronized Optional<Process> launched() {
-        return process;
-    }
-
     private void launch() throws IOException {
-        var builder = new ProcessBuilder(command()).directory(launch.directory().toFile())
-                .redirectInput(ProcessBuilder.Redirect.from(NOTHING)).redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                .redirectError(ProcessBuilder.Redirect.INHERIT);
-        builder.environment().clear();
-        builder.environment().putAll(launch.environment());
-        var started = Launcher.start(builder);
-        CompletableFuture<Void> _ = started.onExit().thenRun(() -> {
+        int nothing = Posix.openToRead(NOTHING);
+        Child started;
+        try {
+            started = Child.start(launch, List.of(nothing, stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd,
+                    frames.writeEnd(), controlReadEnd));
+        } finally {
+            Posix.close(nothing);
+        }
+        if (isLeftToItself()) {
+            Guardian.guard(started.pid());
+        }
+        CompletableFuture<Void> _ = started.exit().handle((_, _) -> {
             exited = true;
             wake();
+            return null;
         });
         synchronized (this) {
             process = Optional.of(started);
             if (killed) {
-                Launcher.kill(started);
+                started.killTree();
             }
         }
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
     }
 
-    /// ProcessBuilder passes on three descriptors only; the shell opens the others, which are pipes of this process.
-    private List<String> command() {
-        var command = new ArrayList<>(List.of("/bin/sh", "-c",
-                "p=/proc/$1/fd; o=$2; e=$3; r=$4; f=$5; c=$6; shift 6; "
-                        + "exec \"$@\" >\"$p/$o\" 2>\"$p/$e\" 3<\"$p/$r\" 4>\"$p/$f\" 5<\"$p/$c\"",
-                "sh", Long.toString(ProcessHandle.current().pid()), Integer.toString(stdout.writeEnd()),
-                Integer.toString(stderr.writeEnd()), Integer.toString(requestsReadEnd),
-                Integer.toString(frames.writeEnd()), Integer.toString(controlReadEnd)));
-        command.addAll(launch.command());
-        return command;
+    /// Whether nothing but this process ends what the worker starts.
+    private boolean isLeftToItself() {
+        return launch.depth() == 0 && !launch.confinement().ownsThread();
+    }
+
+    private synchronized Optional<Child> launched() {
+        return process;
     }
 
     /// Reads until the process is gone.
@@ -483,7 +484,7 @@ public final class WorkerProcess {
         }
         output.drain();
         output.flushAll();
-        var end = verdict().orElse(End.of(dead.exitValue()));
+        var end = verdict().orElse(End.of(dead.exit().join()));
         return said
                 ? end
                 : new End.NotStarted(launch.program() + " " + end.cause() + " before it was ready"

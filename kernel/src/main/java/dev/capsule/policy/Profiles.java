@@ -1,0 +1,378 @@
+package dev.capsule.policy;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import dev.capsule.policy.Profile.Deadline;
+import dev.capsule.policy.Profile.Form;
+import dev.capsule.policy.Profile.Leave;
+import dev.capsule.policy.Profile.Limits;
+import dev.capsule.policy.Profile.MimeTypes;
+import dev.capsule.policy.Profile.Network;
+import dev.capsule.policy.Profile.Outputs;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/// The profiles by name: those built in, and what the user's file changes of them or adds.
+///
+/// The file is one JSON object of profiles by name. A profile may begin from another (`"extends"`, else from itself
+/// where it is built in, else from `default`) and gives new values to some keys:
+///
+/// ```
+/// {"default": {"memory": "4 GiB", "cellDeadline": "10 min"},
+///  "lecture": {"extends": "locked", "mimeTypes": {"text/html": "framed"}}}
+/// ```
+public final class Profiles {
+    private static final Pattern NAME = Pattern.compile("[a-z][a-z0-9-]{0,31}");
+    private static final Pattern MIME_TYPE = Pattern.compile("[a-z0-9][a-z0-9.+-]*/[a-z0-9][a-z0-9.+-]*");
+    private static final Pattern SIZE = Pattern.compile("(\\d{1,9}) (KiB|MiB|GiB|TiB)");
+    private static final Pattern TIME = Pattern.compile("(\\d{1,6}) (s|min|h)");
+
+    private static final long KIB = 1L << 10;
+    private static final long MIB = 1L << 20;
+    private static final long GIB = 1L << 30;
+    private static final long TIB = 1L << 40;
+    private static final int MAX_FILE_BYTES = 1 << 20;
+    private static final int MAX_DEPTH = 8;
+
+    private static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+            .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH).build()).build();
+
+    private final Map<String, Profile> byName;
+
+    private Profiles(Map<String, Profile> byName) {
+        this.byName = Map.copyOf(byName);
+    }
+
+    /// Where the user's file is: never in a workspace, which a cell could write.
+    ///
+    /// @return empty where neither `XDG_CONFIG_HOME` nor `HOME` is set
+    public static Optional<Path> file(Map<String, String> env) {
+        String config = env.getOrDefault("XDG_CONFIG_HOME", "");
+        // A relative path is to be ignored (XDG base directory specification); it would be one in the workspace.
+        if (config.startsWith("/")) {
+            return Optional.of(Path.of(config, "capsule", "profiles.json"));
+        }
+        String home = env.getOrDefault("HOME", "");
+        return home.startsWith("/")
+                ? Optional.of(Path.of(home, ".config", "capsule", "profiles.json"))
+                : Optional.empty();
+    }
+
+    public static Profiles builtIn() {
+        return new Profiles(Profile.BUILT_IN.stream().collect(Collectors.toMap(Profile::name, profile -> profile)));
+    }
+
+    /// Reads the user's file; where there is none, the profiles are those built in.
+    ///
+    /// @throws PolicyException if it cannot be read, is not JSON, or says anything that is not understood
+    public static Profiles load(Path file) {
+        try (var in = Files.newInputStream(file)) {
+            byte[] bytes = in.readNBytes(MAX_FILE_BYTES + 1);
+            if (bytes.length > MAX_FILE_BYTES) {
+                throw new PolicyException("%s is larger than %d bytes".formatted(file, MAX_FILE_BYTES));
+            }
+            return parse(file.toString(), bytes);
+        } catch (NoSuchFileException e) {
+            return builtIn();
+        } catch (IOException e) {
+            throw new PolicyException(file + " cannot be read: " + e.getMessage(), e);
+        }
+    }
+
+    /// @param what names the source in errors
+    static Profiles parse(String what, byte[] bytes) {
+        var written = read(what, bytes);
+        var profiles = new LinkedHashMap<>(builtIn().byName);
+        written.forEach((name, fields) -> {
+            if (!NAME.matcher(name).matches()) {
+                throw new PolicyException(
+                        "%s: \"%s\" is no name of a profile; allowed are a to z, 0 to 9 and -, at most 32"
+                                .formatted(what, name));
+            }
+            if (!(fields instanceof Map<?, ?> object)) {
+                throw new PolicyException("%s: %s is not an object".formatted(what, name));
+            }
+            // In the order of the file, so that a profile can only extend one that is complete.
+            profiles.put(name, new Reader(what, name, object).read(profiles));
+        });
+        return new Profiles(profiles);
+    }
+
+    /// @throws PolicyException if there is none of this name; the message lists those there are
+    public Profile get(String name) {
+        var profile = byName.get(name);
+        if (profile == null) {
+            throw new PolicyException("there is no profile \"%s\"; there are %s".formatted(name,
+                    String.join(", ", new TreeMap<>(byName).keySet())));
+        }
+        return profile;
+    }
+
+    /// All, by name.
+    public List<Profile> all() {
+        return List.copyOf(new TreeMap<>(byName).values());
+    }
+
+    /// Reads the keys of one profile.
+    private record Reader(String what, String name, Map<?, ?> fields) {
+        private static final List<String> KEYS = List.of("extends", "files", "network", "memory", "processes",
+                "descriptors", "fileSize", "tmp", "workspaceGrowth", "cellDeadline", "output", "mimeTypes", "comms",
+                "payloads");
+
+        Profile read(Map<String, Profile> known) {
+            fields.forEach((key, value) -> {
+                if (!KEYS.contains(key)) {
+                    throw new PolicyException(
+                            "%s: %s has an unknown key \"%s\"; known are %s".formatted(what, name, key,
+                                    String.join(", ", KEYS)));
+                }
+                if (value == null) {
+                    throw wrong(key.toString(), null, "a value; leave the key out to keep what it was");
+                }
+            });
+            var base = base(known);
+            var limits = base.limits();
+            return new Profile(name, choice("files", Profile.Files.class, base.files()),
+                    choice("network", Network.class, base.network()),
+                    new Limits(size("memory", limits.memoryBytes(), 64 * MIB, 16 * TIB),
+                            count("processes", limits.processes(), 8, 1 << 20),
+                            count("descriptors", limits.descriptors(), 64, 1 << 20),
+                            size("fileSize", limits.fileBytes(), KIB, 16 * TIB),
+                            size("tmp", limits.tmpBytes(), MIB, TIB),
+                            size("workspaceGrowth", limits.workspaceGrowthBytes(), KIB, 16 * TIB),
+                            deadline(limits.cellDeadline()), size("output", limits.outputBytes(), KIB, 4 * GIB)),
+                    new Outputs(mimeTypes(base.outputs().mimeTypes()),
+                            choice("comms", Leave.class, base.outputs().comms()),
+                            choice("payloads", Leave.class, base.outputs().payloads())));
+        }
+
+        private Profile base(Map<String, Profile> known) {
+            Object value = fields.get("extends");
+            if (value == null) {
+                return known.getOrDefault(name, Profile.DEFAULT);
+            }
+            var base = value instanceof String text ? known.get(text) : null;
+            if (base == null) {
+                throw wrong("extends", value, "the name of a profile: "
+                        + String.join(", ", new TreeMap<>(known).keySet()) + " (or one defined above it)");
+            }
+            return base;
+        }
+
+        private <T extends Enum<T>> T choice(String key, Class<T> type, T absent) {
+            Object value = fields.get(key);
+            if (value == null) {
+                return absent;
+            }
+            for (T constant : type.getEnumConstants()) {
+                if (word(constant).equals(value)) {
+                    return constant;
+                }
+            }
+            throw wrong(key, value, words(type));
+        }
+
+        private long size(String key, long absent, long least, long most) {
+            Object value = fields.get(key);
+            if (value == null) {
+                return absent;
+            }
+            var matcher = value instanceof String text ? SIZE.matcher(text) : null;
+            if (matcher != null && matcher.matches()) {
+                long unit = switch (matcher.group(2)) {
+                    case "KiB" -> KIB;
+                    case "MiB" -> MIB;
+                    case "GiB" -> GIB;
+                    default -> TIB;
+                };
+                // Nine digits of TiB are more than a long holds.
+                long bytes = Math.multiplyHigh(Long.parseLong(matcher.group(1)), unit) == 0
+                        ? Long.parseLong(matcher.group(1)) * unit
+                        : Long.MAX_VALUE;
+                if (bytes >= least && bytes <= most) {
+                    return bytes;
+                }
+            }
+            throw wrong(key, value,
+                    "a size from \"%s\" to \"%s\", such as \"2 GiB\"".formatted(text(least), text(most)));
+        }
+
+        private int count(String key, int absent, int least, int most) {
+            Object value = fields.get(key);
+            if (value == null) {
+                return absent;
+            }
+            if (value instanceof Long number && number >= least && number <= most) {
+                return number.intValue();
+            }
+            throw wrong(key, value, "a whole number from %d to %d".formatted(least, most));
+        }
+
+        private Deadline deadline(Deadline absent) {
+            Object value = fields.get("cellDeadline");
+            if (value == null) {
+                return absent;
+            }
+            if (value.equals("never")) {
+                return new Deadline.Never();
+            }
+            var matcher = value instanceof String text ? TIME.matcher(text) : null;
+            if (matcher != null && matcher.matches()) {
+                long number = Long.parseLong(matcher.group(1));
+                var time = switch (matcher.group(2)) {
+                    case "s" -> Duration.ofSeconds(number);
+                    case "min" -> Duration.ofMinutes(number);
+                    default -> Duration.ofHours(number);
+                };
+                if (!time.isZero() && time.compareTo(Duration.ofDays(7)) <= 0) {
+                    return new Deadline.After(time);
+                }
+            }
+            throw wrong("cellDeadline", value, "\"never\" or a time from \"1 s\" to \"168 h\", such as \"10 min\"");
+        }
+
+        /// The types that are named are added to those of the base, or given another form; `"withheld"` takes one away.
+        private MimeTypes mimeTypes(MimeTypes absent) {
+            Object value = fields.get("mimeTypes");
+            if (value == null) {
+                return absent;
+            }
+            if (value.equals("every")) {
+                return new MimeTypes.Every();
+            }
+            if (!(value instanceof Map<?, ?> named)) {
+                throw wrong("mimeTypes", value, "\"every\" or an object of forms by MIME type");
+            }
+            var forms = new TreeMap<String, Form>();
+            switch (absent) {
+                case MimeTypes.Only(var of) -> forms.putAll(of);
+                // From every type there is no way back but naming those that are left.
+                case MimeTypes.Every() -> {
+                }
+            }
+            named.forEach((type, form) -> {
+                if (!(type instanceof String text) || !MIME_TYPE.matcher(text).matches()) {
+                    throw wrong("mimeTypes", type, "MIME types such as \"text/html\"");
+                }
+                if ("withheld".equals(form)) {
+                    forms.remove(text);
+                } else {
+                    forms.put(text, form(text, form));
+                }
+            });
+            return new MimeTypes.Only(forms);
+        }
+
+        private Form form(String type, @Nullable Object value) {
+            for (Form form : Form.values()) {
+                if (word(form).equals(value)) {
+                    boolean fits = switch (form) {
+                        case AS_IS -> true;
+                        case FRAMED -> type.equals("text/html") || type.equals("image/svg+xml");
+                        case ESCAPED -> type.equals("text/markdown");
+                    };
+                    if (fits) {
+                        return form;
+                    }
+                }
+            }
+            throw wrong("mimeTypes." + type, value, "\"as-is\", \"withheld\", for text/html and image/svg+xml "
+                    + "\"framed\", or for text/markdown \"escaped\"");
+        }
+
+        private PolicyException wrong(String key, @Nullable Object value, String allowed) {
+            return new PolicyException("%s: %s.%s is %s; allowed is %s".formatted(what, name, key,
+                    value instanceof String text ? "\"" + text + "\"" : value, allowed));
+        }
+
+        private static String word(Enum<?> constant) {
+            return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
+
+        private static String words(Class<? extends Enum<?>> type) {
+            return Arrays.stream(type.getEnumConstants()).map(constant -> "\"" + word(constant) + "\"")
+                    .collect(Collectors.joining(" or "));
+        }
+
+        private static String text(long bytes) {
+            if (bytes % TIB == 0) {
+                return bytes / TIB + " TiB";
+            }
+            if (bytes % GIB == 0) {
+                return bytes / GIB + " GiB";
+            }
+            return bytes % MIB == 0 ? bytes / MIB + " MiB" : bytes / KIB + " KiB";
+        }
+    }
+
+    private static Map<String, @Nullable Object> read(String what, byte[] bytes) {
+        try (var json = JSON.createParser(bytes)) {
+            if (json.nextToken() != JsonToken.START_OBJECT) {
+                throw new PolicyException(what + " is not a JSON object of profiles by name");
+            }
+            var fields = readObject(json);
+            if (json.nextToken() != null) {
+                throw new PolicyException(what + " has text after its JSON object");
+            }
+            return fields;
+        } catch (JsonProcessingException e) {
+            // What is nested too deep has no place.
+            String place = e.getLocation() == null
+                    ? ""
+                    : "line %d, column %d: ".formatted(e.getLocation().getLineNr(), e.getLocation().getColumnNr());
+            throw new PolicyException("%s is not valid JSON: %s%s".formatted(what, place, e.getOriginalMessage()), e);
+        } catch (IOException e) {
+            throw new PolicyException(what + " cannot be read: " + e.getMessage(), e);
+        }
+    }
+
+    private static Map<String, @Nullable Object> readObject(JsonParser json) throws IOException {
+        var fields = new LinkedHashMap<String, @Nullable Object>();
+        for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
+            fields.put(name, readValue(json, json.nextToken()));
+        }
+        return fields;
+    }
+
+    private static @Nullable Object readValue(JsonParser json, JsonToken token) throws IOException {
+        return switch (token) {
+            case START_OBJECT -> readObject(json);
+            case START_ARRAY -> {
+                var values = new ArrayList<@Nullable Object>();
+                for (var next = json.nextToken(); next != JsonToken.END_ARRAY; next = json.nextToken()) {
+                    values.add(readValue(json, next));
+                }
+                yield values;
+            }
+            case VALUE_STRING -> json.getText();
+            // As a double where it is too large for a long: no key takes it, and the error shows it.
+            case VALUE_NUMBER_INT -> json.getNumberType() == JsonParser.NumberType.BIG_INTEGER
+                    ? (Object) json.getBigIntegerValue()
+                    : (Object) json.getLongValue();
+            case VALUE_NUMBER_FLOAT -> json.getDoubleValue();
+            case VALUE_TRUE -> true;
+            case VALUE_FALSE -> false;
+            case VALUE_NULL -> null;
+            case END_OBJECT, END_ARRAY, FIELD_NAME, NOT_AVAILABLE, VALUE_EMBEDDED_OBJECT ->
+                throw new IllegalStateException("no value starts with " + token);
+        };
+    }
+}

@@ -1,0 +1,255 @@
+package dev.capsule.sandbox;
+
+import dev.capsule.policy.Profile;
+import dev.capsule.sandbox.Staging.Owners;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+
+/// Finds the best sandbox that this machine offers, by starting one of each kind until one holds. A sandbox holds when a
+/// few escapes that are easy to try fail in it.
+public final class Probe {
+
+    /// What was found.
+    public sealed interface Result {
+        /// Why each kind that is better than what was found is not available.
+        List<Refusal> refused();
+
+        /// @param sandbox the best kind that holds
+        record Available(Sandbox sandbox, List<Refusal> refused) implements Result {
+            public Available {
+                refused = List.copyOf(refused);
+            }
+        }
+
+        /// No worker may be started, unless the user has asked for none of it when the kernel was launched.
+        record Unavailable(List<Refusal> refused) implements Result {
+            public Unavailable {
+                refused = List.copyOf(refused);
+            }
+
+            /// What each cell fails with.
+            public String message() {
+                return "no sandbox can be made on this machine\n"
+                        + refused.stream().map(Refusal::toString).collect(Collectors.joining("\n"));
+            }
+        }
+    }
+
+    /// @param reason what is missing, or what the system said
+    /// @param fix what to do, as exactly as the reason is known
+    public record Refusal(Tier tier, String reason, String fix) {
+        @Override
+        public String toString() {
+            return "%s is not available: %s; fix: %s".formatted(tier, reason, fix);
+        }
+    }
+
+    private static final int OUTPUT_LINES = 3;
+    private static final String INSTALL = "apt-get install bubblewrap util-linux";
+    private static final String RECENT_LANDLOCK = "a kernel of Linux 6.12 or later with \"landlock\" in its parameter lsm=; in "
+            + "a container, a seccomp profile that allows landlock_create_ruleset";
+
+    /// What bubblewrap says, and what helps. The first that is found counts.
+    private static final Map<Pattern, String> FIXES = fixes();
+
+    private static Map<Pattern, String> fixes() {
+        var fixes = new LinkedHashMap<Pattern, String>();
+        fixes.put(Pattern.compile("Unknown option"), "bubblewrap 0.8 or later");
+        fixes.put(Pattern.compile("setting up uid map: Permission denied|Failed RTM_NEWADDR"),
+                "AppArmor keeps user namespaces from bubblewrap (Ubuntu 24.04 and later): apt-get install "
+                        + "apparmor-profiles && ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict "
+                        + "/etc/apparmor.d/ && systemctl reload apparmor");
+        fixes.put(Pattern.compile("Can't mount proc"),
+                "the container hides parts of /proc: start it with --security-opt systempaths=unconfined (Docker) or "
+                        + "procMount: Unmasked (Kubernetes)");
+        fixes.put(Pattern.compile("CLONE_NEWNS"),
+                "run Jupyter as an ordinary user, or start the container with --cap-add SYS_ADMIN");
+        fixes.put(Pattern.compile("ENOSPC|nesting depth"), "sysctl -w user.max_user_namespaces=15000");
+        fixes.put(Pattern.compile("namespace"),
+                "allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 where that exists; in a container, a "
+                        + "seccomp profile that allows unshare, clone and mount (Docker: --security-opt seccomp=unconfined)");
+        return fixes;
+    }
+
+    /// Tries what must fail, naming what did not. The file systems are only opened, not written. (`true` because a
+    /// redirection that fails would end the shell with `:`.)
+    private static final String SELF_CHECK = """
+            for file in /proc/sys/kernel/core_pattern /usr/bin/env; do
+                if { true >>"$file"; } 2>/dev/null; then echo "$file can be written"; fi
+            done
+            for file in /etc/shadow "$1"; do
+                if { true <"$file"; } 2>/dev/null; then echo "$file can be read"; fi
+            done
+            if /usr/bin/unshare --user true 2>/dev/null; then echo "namespaces can be made"; fi
+            if { true >made && chmod 4700 made && [ -u made ]; } 2>/dev/null; then echo "files can be made set-uid"; fi
+            echo end
+            """;
+    private static final String END = "end\n";
+
+    private final Processes processes;
+    private final Path canary;
+    private final int user;
+    private final List<Refusal> refused = new ArrayList<>();
+
+    private Probe(Processes processes, Path canary, int user) {
+        this.processes = processes;
+        this.canary = canary;
+        this.user = user;
+    }
+
+    /// Starts one sandbox of each kind until one holds. Takes some 20 ms where the best does.
+    ///
+    /// @param tiers those that are tried, in their order
+    /// @param workspace the workers' directory: root has to find out whether its owner can be mapped
+    /// @throws IOException if there is no room for a temporary file
+    public static Result run(Processes processes, List<Tier> tiers, Workspace workspace) throws IOException {
+        var canary = Files.createTempFile("capsule-canary-", "");
+        try {
+            var probe = new Probe(processes, canary, (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
+            for (var tier : tiers) {
+                var sandbox = switch (tier) {
+                    case L1, L2 -> probe.namespaces(tier, workspace);
+                    case L3 -> probe.fence();
+                };
+                if (sandbox.isPresent()) {
+                    return new Result.Available(sandbox.get(), probe.refused);
+                }
+            }
+            return new Result.Unavailable(probe.refused);
+        } finally {
+            Files.delete(canary);
+        }
+    }
+
+    private Optional<Sandbox> namespaces(Tier tier, Workspace workspace) throws IOException {
+        var arch = Seccomp.Arch.of(System.getProperty("os.arch"));
+        var bwrap = HostFiles.program("bwrap");
+        var choom = HostFiles.program("choom");
+        var prlimit = HostFiles.program("prlimit");
+        var setpriv = HostFiles.program("setpriv");
+        if (arch.isEmpty()) {
+            return refuseArchitecture(tier);
+        }
+        if (bwrap.isEmpty() || choom.isEmpty() || prlimit.isEmpty() || setpriv.isEmpty()) {
+            return refuse(tier, missing(Map.of("bwrap", bwrap, "choom", choom, "prlimit", prlimit, "setpriv", setpriv)),
+                    INSTALL);
+        }
+        var host = HostFiles.of(Path.of("/"));
+        String said = "";
+        for (var identity : identities(workspace)) {
+            // Older versions, and some builds of newer ones, cannot mount descriptors.
+            for (boolean bindsDescriptors : List.of(true, false)) {
+                var sandbox = new Sandbox.Namespaces(tier, arch.get(), new Bubblewrap.Tools(bwrap.get(), choom.get(),
+                        prlimit.get(), setpriv.get(), bindsDescriptors), host, identity);
+                var answer = check(sandbox, workspace);
+                if (answer.isEmpty()) {
+                    return Optional.of(sandbox);
+                }
+                said = answer.get();
+                if (!said.contains("Unknown option --bind-fd")) {
+                    sandbox.close();
+                    break;
+                }
+            }
+        }
+        return refuse(tier, said, fix(said));
+    }
+
+    /// As whom a worker could run, the better first.
+    private List<Identity> identities(Workspace workspace) throws IOException {
+        if (user != 0) {
+            return List.of(new Identity.KernelsOwn());
+        }
+        int uid = dedicatedUid();
+        var identities = new ArrayList<Identity>();
+        if (workspace instanceof Workspace.Directory(Path path, _)) {
+            try {
+                identities.add(new Identity.Dedicated(uid, new Owners.Mapped(processes.userNamespace(
+                        "%d %d 1".formatted((Integer) Files.getAttribute(path, "unix:uid"), uid),
+                        "%d %d 1".formatted((Integer) Files.getAttribute(path, "unix:gid"), uid)))));
+            } catch (IOException e) {
+                // Without one, the owner cannot be mapped; what else depends on it, the check will tell.
+            }
+        }
+        identities.add(new Identity.Dedicated(uid, new Owners.Unchanged()));
+        return identities;
+    }
+
+    private static int dedicatedUid() throws IOException {
+        return Identity.dedicatedUid(ProcessHandle.current().pid(), Files.readAllLines(Path.of("/proc/self/uid_map")));
+    }
+
+    private Optional<Sandbox> fence() throws IOException {
+        var arch = Seccomp.Arch.of(System.getProperty("os.arch"));
+        var prlimit = HostFiles.program("prlimit");
+        var setpriv = HostFiles.program("setpriv");
+        if (arch.isEmpty()) {
+            return refuseArchitecture(Tier.L3);
+        }
+        if (prlimit.isEmpty() || setpriv.isEmpty()) {
+            return refuse(Tier.L3, missing(Map.of("prlimit", prlimit, "setpriv", setpriv)),
+                    "apt-get install util-linux");
+        }
+        try {
+            Landlock.require();
+        } catch (SandboxException e) {
+            return refuse(Tier.L3, String.valueOf(e.getMessage()), RECENT_LANDLOCK);
+        }
+        var identity = user == 0
+                ? new Identity.Dedicated(dedicatedUid(), new Owners.Unchanged())
+                : new Identity.KernelsOwn();
+        var sandbox = new Sandbox.Fenced(arch.get(), new Fence.Tools(prlimit.get(), setpriv.get()),
+                HostFiles.of(Path.of("/")), identity, canary.resolveSibling(""));
+        var answer = check(sandbox, new Workspace.Scratch("nothing is needed for a check"));
+        if (answer.isEmpty()) {
+            return Optional.of(sandbox);
+        }
+        return refuse(Tier.L3, answer.get(), RECENT_LANDLOCK);
+    }
+
+    /// @return what is wrong; empty when the sandbox holds
+    private Optional<String> check(Sandbox sandbox, Workspace workspace) {
+        var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", canary.toString()),
+                List.of(), Map.of());
+        try {
+            var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace));
+            if (ended.exitValue() != 0) {
+                return Optional.of(ended.output().strip().lines().limit(OUTPUT_LINES).collect(Collectors.joining("; "))
+                        + " (exit status " + ended.exitValue() + ")");
+            }
+            return ended.output().equals(END)
+                    ? Optional.empty()
+                    : Optional.of("it does not hold: " + ended.output().strip().replace("\n", ", "));
+        } catch (IOException e) {
+            return Optional.of(String.valueOf(e.getMessage()));
+        }
+    }
+
+    private Optional<Sandbox> refuse(Tier tier, String reason, String fix) {
+        refused.add(new Refusal(tier, reason, fix));
+        return Optional.empty();
+    }
+
+    private Optional<Sandbox> refuseArchitecture(Tier tier) {
+        return refuse(tier, "there is no filter of system calls for " + System.getProperty("os.arch"),
+                "a machine with an x86-64 or 64-bit ARM processor");
+    }
+
+    private static String missing(Map<String, Optional<Path>> programs) {
+        return programs.entrySet().stream().filter(program -> program.getValue().isEmpty()).map(Map.Entry::getKey)
+                .sorted().collect(Collectors.joining(", ")) + " not found in /usr/bin or /bin";
+    }
+
+    static String fix(String said) {
+        return FIXES.entrySet().stream().filter(fix -> fix.getKey().matcher(said).find()).map(Map.Entry::getValue)
+                .findFirst().orElse("run bwrap --unshare-user --ro-bind / / true to see what it lacks");
+    }
+}

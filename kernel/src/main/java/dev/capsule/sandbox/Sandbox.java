@@ -1,0 +1,126 @@
+package dev.capsule.sandbox;
+
+import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Network;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/// A kind of sandbox that has been seen to hold on this machine ([Probe]). Closed when no worker in it is left.
+public sealed interface Sandbox extends AutoCloseable {
+    Tier tier();
+
+    Identity identity();
+
+    /// How to start a worker in it; once.
+    ///
+    /// @throws IOException if what it needs on disk cannot be made
+    Launch launch(Profile profile, Program program, Workspace workspace) throws IOException;
+
+    @Override
+    void close();
+
+    /// What its workers lack or what is peculiar about them, in plain words; no lines when there is nothing.
+    default List<String> notes(Profile profile, Program program, Workspace workspace) {
+        var notes = new ArrayList<String>();
+        if (tier() != Tier.L1) {
+            notes.add(tier() + ": " + tier().describe());
+        }
+        boolean hasFiles = profile.files() == Profile.Files.WORKSPACE && workspace instanceof Workspace.Directory;
+        switch (identity()) {
+            case Identity.KernelsOwn() -> {
+            }
+            case Identity.Dedicated(int uid, var owners) -> notes
+                    .add("the kernel is root's; cells run as user " + uid + (hasFiles ? ownership(owners) : ""));
+        }
+        switch (workspace) {
+            case Workspace.Scratch(var why) -> notes.add("the workspace is empty and temporary: " + why);
+            case Workspace.Directory ours -> {
+                if (tier() == Tier.L3 && hasFiles) {
+                    Fence.exception(ours, program).ifPresent(path -> notes
+                            .add("nothing new can be made directly in %s, because %s is in it; make it in a directory there"
+                                    .formatted(ours.path(), path)));
+                }
+            }
+        }
+        if (profile.network() == Network.HOST) {
+            notes.add("cells have the network of this machine");
+        }
+        return notes;
+    }
+
+    private String ownership(Staging.Owners owners) {
+        if (tier() == Tier.L3) {
+            return ", to whom the files that they make belong";
+        }
+        return switch (owners) {
+            case Staging.Owners.Mapped _ ->
+                ", and what they make in the workspace belongs to its owner (ID-mapped mount)";
+            case Staging.Owners.Unchanged() ->
+                ", who can do in the workspace what every user can: it has no ID-mapped mounts";
+        };
+    }
+
+    /// bubblewrap's ([Tier#L1], [Tier#L2]).
+    record Namespaces(Tier tier, Seccomp.Arch arch, Bubblewrap.Tools tools, HostFiles host,
+            Identity identity) implements Sandbox {
+        @Override
+        public Launch launch(Profile profile, Program program, Workspace workspace) {
+            return Bubblewrap.launch(profile, tier, arch, tools, host, program, workspace, identity);
+        }
+
+        @Override
+        public void close() {
+            if (identity instanceof Identity.Dedicated(_, Staging.Owners.Mapped(int userNamespace))) {
+                Native.close(userNamespace);
+            }
+        }
+    }
+
+    /// Landlock's ([Tier#L3]).
+    ///
+    /// @param temporary where the directories are made that workers have in place of a home and of a `/tmp` of their own
+    record Fenced(Seccomp.Arch arch, Fence.Tools tools, HostFiles host, Identity identity,
+            Path temporary) implements Sandbox {
+        private static final Path SELF = Path.of("/proc/self");
+
+        @Override
+        public Tier tier() {
+            return Tier.L3;
+        }
+
+        @Override
+        public Launch launch(Profile profile, Program program, Workspace workspace) throws IOException {
+            int others = switch (identity) {
+                case Identity.KernelsOwn() -> ResourceLimits.tasksOf((Integer) Files.getAttribute(SELF, "unix:uid"));
+                case Identity.Dedicated _ -> 0;
+            };
+            var entries = workspace instanceof Workspace.Directory ours && Fence.exception(ours, program).isPresent()
+                    ? entries(ours.path())
+                    : List.<Path>of();
+            return Fence.launch(profile, arch, tools, host, program, workspace, entries, identity, makeScratch(),
+                    others);
+        }
+
+        private static List<Path> entries(Path directory) throws IOException {
+            try (var entries = Files.list(directory)) {
+                return entries.filter(entry -> !Files.isSymbolicLink(entry)).toList();
+            }
+        }
+
+        private Path makeScratch() throws IOException {
+            var path = Files.createTempDirectory(temporary, "capsule-");
+            if (identity instanceof Identity.Dedicated(int uid, _)) {
+                Files.setAttribute(path, "unix:gid", uid, LinkOption.NOFOLLOW_LINKS);
+                Files.setAttribute(path, "unix:uid", uid, LinkOption.NOFOLLOW_LINKS);
+            }
+            return path;
+        }
+
+        @Override
+        public void close() {}
+    }
+}

@@ -1,0 +1,99 @@
+package dev.capsule.worker;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Processes;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.ValueLayout;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+
+/// Starts short commands for whoever finds out what this machine can do.
+public final class LocalProcesses implements Processes {
+    private static final Launch UNSHARE = new Launch("unshare",
+            List.of("/usr/bin/unshare", "--user", "--", "/bin/sh", "-c", "echo; read -r _"), Map.of(), Path.of("/"));
+    private static final Path NOTHING = Path.of("/dev/null");
+    private static final int PIECE_BYTES = 4_096;
+    private static final int MAX_OUTPUT_BYTES = 1 << 16;
+
+    /// A command that takes longer is stuck.
+    private static final int RUN_SECONDS = 20;
+
+    @Override
+    public Ended run(Launch launch) throws IOException {
+        var output = Posix.pipe();
+        int nothing = Posix.openToRead(NOTHING);
+        Child child;
+        try {
+            child = Child.start(launch, List.of(nothing, output.writeEnd(), output.writeEnd()));
+        } catch (IOException e) {
+            Posix.close(output.readEnd());
+            throw e;
+        } finally {
+            Posix.close(nothing);
+            Posix.close(output.writeEnd());
+        }
+        var late = CompletableFuture.delayedExecutor(RUN_SECONDS, TimeUnit.SECONDS);
+        var timer = CompletableFuture.runAsync(child::killTree, late);
+        try {
+            String said = readAll(output.readEnd());
+            int exitValue = child.exit().join();
+            return new Ended(exitValue, said);
+        } finally {
+            timer.cancel(false);
+            Posix.close(output.readEnd());
+        }
+    }
+
+    private static String readAll(int descriptor) throws IOException {
+        var said = new ByteArrayOutputStream();
+        try (var arena = Arena.ofConfined()) {
+            var piece = arena.allocate(PIECE_BYTES);
+            for (int count = Posix.read(descriptor, piece); count > 0; count = Posix.read(descriptor, piece)) {
+                if (said.size() < MAX_OUTPUT_BYTES) {
+                    said.writeBytes(piece.asSlice(0, count).toArray(ValueLayout.JAVA_BYTE));
+                }
+            }
+        }
+        return said.toString(UTF_8);
+    }
+
+    /// Needs a process in the namespace for a moment, whose maps are written from here. It says when it is there, and
+    /// ends when it is told so.
+    @Override
+    public int userNamespace(String uidMap, String gidMap) throws IOException {
+        var say = Posix.pipe();
+        var hear = Posix.pipe();
+        Child child;
+        try {
+            child = Child.start(UNSHARE, List.of(say.readEnd(), hear.writeEnd(), hear.writeEnd()));
+        } finally {
+            Posix.close(say.readEnd());
+            Posix.close(hear.writeEnd());
+        }
+        try (var arena = Arena.ofConfined()) {
+            var answer = arena.allocate(PIECE_BYTES);
+            int count = Posix.read(hear.readEnd(), answer);
+            if (count != 1) {
+                throw new IOException("no user namespace can be made: "
+                        + new String(answer.asSlice(0, Math.max(0, count)).toArray(ValueLayout.JAVA_BYTE), UTF_8)
+                                .strip());
+            }
+            var process = Path.of("/proc", Long.toString(child.pid()));
+            Files.writeString(process.resolve("uid_map"), uidMap);
+            Files.writeString(process.resolve("gid_map"), gidMap);
+            return Posix.openToRead(process.resolve("ns/user"));
+        } finally {
+            Posix.close(say.writeEnd());
+            Posix.close(hear.readEnd());
+            int _ = child.exit().join();
+        }
+    }
+}
