@@ -79,6 +79,8 @@ class Client:
         made = self.context.socket(kind)
         made.identity = self.identity
         made.linger = 0
+        if channel == "stdin":
+            self._stdin_events = made.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         made.connect(self.address(channel))
         return made
 
@@ -92,6 +94,8 @@ class Client:
         self.iopub.connect(self.address("iopub"))
         self.poller.register(self.iopub, zmq.POLLIN)
         self.wait(lambda: any(message["msg_type"] == "iopub_welcome" for message in self.orphans), "iopub_welcome")
+        # Until this connection is made, nobody can be asked for input.
+        assert self._stdin_events.poll(PATIENCE * 1000), "stdin is not connected"
 
     def close(self):
         self.context.destroy(linger=0)

@@ -17,7 +17,7 @@ public final class FrameCodec {
     public static final int MAX_HEADER_BYTES = 4 << 20;
 
     /// The most that the buffers of one frame of a worker may have together, in bytes.
-    public static final long MAX_BUFFERS_BYTES = 256L << 20;
+    public static final long MAX_BUFFERS_BYTES = 64L << 20;
 
     /// The most buffers that one frame may have.
     public static final int MAX_BUFFERS = 1_024;

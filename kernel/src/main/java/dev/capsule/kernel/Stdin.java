@@ -44,6 +44,10 @@ final class Stdin {
 
     private void send(RouterSocket socket, InputRequest request, Message execution) {
         synchronized (questions) {
+            if (!request.isOpen()) {
+                // Interrupted meanwhile; nobody would ever forget the question.
+                return;
+            }
             var msgId = Exchange.send(socket, wire, execution, "input_request",
                     Content.inputRequest(request.prompt(), request.password()));
             msgId.ifPresentOrElse(id -> questions.put(id, new Question(request, execution)),

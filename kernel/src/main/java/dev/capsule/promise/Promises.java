@@ -62,7 +62,16 @@ public final class Promises<T> {
 
     /// Settles all that are open now; not those that are opened by what is done when one is settled.
     public void settleAll(Settlement<T> settlement) {
-        List.copyOf(open.keySet()).forEach(id -> settle(id, settlement));
+        openIds().forEach(id -> settle(id, settlement));
+    }
+
+    /// @return the ids of the promises that are open now
+    public List<String> openIds() {
+        return List.copyOf(open.keySet());
+    }
+
+    public boolean isOpen(String id) {
+        return open.containsKey(id);
     }
 
     /// Whether this store has ever given out the id, be the promise open or settled.

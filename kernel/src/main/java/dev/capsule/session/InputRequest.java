@@ -29,6 +29,11 @@ public final class InputRequest {
         return password;
     }
 
+    /// Whether the code still waits.
+    public boolean isOpen() {
+        return promises.isOpen(id);
+    }
+
     /// @return false when nobody waits any more
     public boolean answer(String value) {
         return promises.settle(id, new Settlement.Resolved<>(value));

@@ -48,6 +48,7 @@ public final class Session {
 
     // All below guarded by this.
     private Optional<WorkerProcess> worker = Optional.empty();
+    private Optional<Attendant> current = Optional.empty();
     private int workerCount;
     private boolean greeted;
     private final List<Frame.ToWorker> unsent = new ArrayList<>();
@@ -96,6 +97,7 @@ public final class Session {
         greeted = false;
         unsent.clear();
         var attendant = new Attendant();
+        current = Optional.of(attendant);
         try {
             worker = Optional.of(WorkerProcess.start(++workerCount, launch, attendant));
         } catch (IOException e) {
@@ -150,17 +152,17 @@ public final class Session {
 
     private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
-        var promise = promises.create(Optional.of(QUESTION_DEADLINE), settlement -> {
-            Optional<T> value = Optional.empty();
-            try {
-                if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
-                    value = Optional.of(reader.apply(resolve));
-                }
-            } finally {
-                answer.accept(value);
-            }
-        });
         synchronized (this) {
+            var promise = promises.create(Optional.of(QUESTION_DEADLINE), settlement -> {
+                Optional<T> value = Optional.empty();
+                try {
+                    if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
+                        value = Optional.of(reader.apply(resolve));
+                    }
+                } finally {
+                    answer.accept(value);
+                }
+            });
             send(question.apply(promise.id()));
         }
     }
@@ -181,15 +183,15 @@ public final class Session {
     /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
     public void interrupt() {
         synchronized (this) {
-            if (running.isEmpty() || running.get().interrupted) {
-                running.ifPresent(execution -> worker.ifPresent(live -> live.send(new Frame.Cancel(execution.id))));
+            if (running.isEmpty()) {
                 return;
             }
             var execution = running.get();
-            execution.interrupted = true;
-            if (greeted) {
-                worker.ifPresent(live -> live.send(new Frame.Cancel(execution.id)));
+            send(new Frame.Cancel(execution.id));
+            if (execution.interrupted) {
+                return;
             }
+            execution.interrupted = true;
             Future<?> _ = clock.schedule(() -> whileRunning(execution, WorkerProcess::interruptFromOutside),
                     SIGNAL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
@@ -384,11 +386,18 @@ public final class Session {
         @Override
         public void ended(End end) {
             String cause;
+            List<String> lost;
             synchronized (Session.this) {
+                if (current.filter(this::equals).isEmpty()) {
+                    // A start that failed and was tried again since.
+                    return;
+                }
                 worker = Optional.empty();
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
+                // Those that are opened from here on are for the next worker.
+                lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
                 if (!closed && !(end instanceof End.NotStarted)) {
                     startWorker();
@@ -396,7 +405,7 @@ public final class Session {
             }
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
-            promises.settleAll(new Settlement.Canceled<>(cause));
+            lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
         }
 
         private String describe(End end) {

@@ -23,6 +23,15 @@ final class Child {
     /// orphan.
     private static final Set<Long> LIVE = new HashSet<>();
 
+    /// Takes the exit status of orphans that have ended, which came to this process when their parents ended.
+    static void reapOrphans() {
+        synchronized (LIVE) {
+            for (long pid = Posix.endedChild(); pid > 0 && !LIVE.contains(pid); pid = Posix.endedChild()) {
+                Posix.reap(pid);
+            }
+        }
+    }
+
     private final long pid;
     private final CompletableFuture<Integer> exit = new CompletableFuture<>();
 

@@ -49,6 +49,9 @@ final class Posix {
     private static final int RLIMIT_MSGQUEUE = 12;
     private static final int P_PID = 1;
     private static final int WEXITED = 4;
+    private static final int WNOHANG = 1;
+    private static final int P_ALL = 0;
+    private static final int SIGINFO_PID_OFFSET = 16;
     private static final int WNOWAIT = 0x01000000;
     /// The size of `siginfo_t`.
     private static final long SIGINFO_BYTES = 128;
@@ -315,6 +318,19 @@ final class Posix {
             }
         } catch (Throwable e) {
             throw rethrow(e);
+        }
+    }
+
+    /// @return a child that has ended and whose exit status is still to be taken; 0 when there is none
+    static long endedChild() {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            var info = arena.allocate(SIGINFO_BYTES, Long.BYTES);
+            return call(WAITID, errno, P_ALL, 0, info.address(), WEXITED | WNOHANG | WNOWAIT) == 0
+                    ? info.get(INT, SIGINFO_PID_OFFSET)
+                    : 0;
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
         }
     }
 

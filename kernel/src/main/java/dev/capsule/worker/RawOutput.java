@@ -67,12 +67,13 @@ final class RawOutput {
         return Math.max(0, count);
     }
 
-    /// Reads both streams until they are empty.
+    /// Reads all that both streams hold now: until they are empty, or as much as two pipes hold, since somebody may be
+    /// writing all the time.
     ///
     /// @return the number of bytes
     int drain() throws IOException {
         int bytes = 0;
-        for (int more = read(); more > 0; more = read()) {
+        for (int more = read(); more > 0 && bytes < 2 * READ_BYTES; more = read()) {
             bytes += more;
         }
         return bytes;

@@ -232,11 +232,24 @@ public final class WorkerProcess {
         } catch (IOException e) {
             kill();
             end = new End.NotStarted(e.toString());
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
+            // Too little memory for what it said, perhaps. Its cell must end all the same.
             LOG.log(Level.ERROR, "listening to a worker", e);
             kill();
             end = new End.Violation("the kernel failed on what it said: " + e);
         }
+        try {
+            bury();
+        } finally {
+            try {
+                listener.ended(end);
+            } finally {
+                ended.complete(end);
+            }
+        }
+    }
+
+    private void bury() {
         if (isLeftToItself()) {
             launched().ifPresent(dead -> Guardian.release(dead.pid()));
         }
@@ -245,8 +258,6 @@ public final class WorkerProcess {
         control.close();
         wake.close();
         descriptors.forEach(Posix::close);
-        listener.ended(end);
-        ended.complete(end);
     }
 
     private void launch() throws IOException {
@@ -334,6 +345,7 @@ public final class WorkerProcess {
         } else if (now - lastActivityNanos < LINGER_NANOS) {
             nanos = 2 * SHORTEST_TICK_NANOS;
         } else {
+            Child.reapOrphans();
             parked = true;
             // Whoever sent a cell before it could see that this thread was parked did not wake it.
             nanos = running.isPresent() ? 0 : -1;

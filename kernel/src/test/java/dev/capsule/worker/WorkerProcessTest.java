@@ -18,6 +18,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 /// Real processes; a shell plays the worker where no Python is needed.
@@ -32,8 +33,13 @@ class WorkerProcessTest {
         private final CompletableFuture<Frame.FromWorker> firstFrame = new CompletableFuture<>();
         private final CompletableFuture<String> firstOutput = new CompletableFuture<>();
 
+        private @Nullable Error raise;
+
         @Override
         public void frame(Frame.FromWorker frame) {
+            if (raise != null) {
+                throw raise;
+            }
             frames.add(frame);
             firstFrame.complete(frame);
         }
@@ -98,7 +104,7 @@ class WorkerProcessTest {
     void garbageEndsTheWorker() throws Exception {
         start(frame(HELLO) + "printf 'this is no frame' >&4; read line");
         var end = assertInstanceOf(End.Violation.class, recorder.awaitEnd());
-        assertEquals("frame of 1952999795 bytes is not within the limits of 4 and 272629764", end.message());
+        assertEquals("frame of 1952999795 bytes is not within the limits of 4 and 71303172", end.message());
     }
 
     /// The process went on without its pipe, and its cell would never have ended.
@@ -121,6 +127,15 @@ class WorkerProcessTest {
         worker.kill();
         assertEquals(new End.Signaled(9), recorder.awaitEnd());
         assertFalse(ProcessHandle.of(daemon).map(ProcessHandle::isAlive).orElse(false));
+    }
+
+    /// The thread that listens died of it, and neither this cell nor any later one ever ended.
+    @Test
+    void anErrorOfTheListenerEndsTheWorkerAndIsReported() throws Exception {
+        recorder.raise = new OutOfMemoryError("of the test");
+        start(frame(HELLO) + "exec tail -f /dev/null");
+        assertEquals(new End.Violation("the kernel failed on what it said: java.lang.OutOfMemoryError: of the test"),
+                recorder.awaitEnd());
     }
 
     /// A pipe that is full must not hold up whoever sends.
