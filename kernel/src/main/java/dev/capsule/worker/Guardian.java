@@ -40,7 +40,14 @@ final class Guardian {
 
     static synchronized void release(long group) {
         GROUPS.remove(group);
-        tell();
+        if (GROUPS.isEmpty() && input.isPresent()) {
+            // It ends by that, and with it the thread that waits for its end, for which a virtual machine that ends
+            // would wait, too.
+            Posix.close(input.get());
+            input = Optional.empty();
+        } else {
+            tell();
+        }
     }
 
     private static void tell() {
