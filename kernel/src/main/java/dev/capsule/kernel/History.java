@@ -28,8 +28,8 @@ import org.jspecify.annotations.Nullable;
 public final class History implements AutoCloseable {
     private static final Logger LOG = System.getLogger(History.class.getName());
     private static final String IN_MEMORY = "jdbc:sqlite::memory:";
-    /// A client that asks for a thousand inputs must not get gigabytes.
-    private static final int MAX_INPUT_CHARS = 1 << 20;
+    /// A client that asks for a thousand entries must not get gigabytes.
+    private static final int MAX_ENTRY_CHARS = 1 << 20;
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
     private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
@@ -49,10 +49,7 @@ public final class History implements AutoCloseable {
 
     /// Remembers an input; of one that is too long, only that it was.
     void add(int line, String code) {
-        String input = code.length() <= MAX_INPUT_CHARS
-                ? code
-                : "# an input of %,d characters, over the limit of %,d that the history keeps".formatted(code.length(),
-                        MAX_INPUT_CHARS);
+        String input = kept("input", code);
         run("cell " + line, connection -> {
             try (var insert = connection.prepareStatement("INSERT INTO entries VALUES (?, ?, ?, NULL)")) {
                 insert.setInt(1, session);
@@ -63,8 +60,9 @@ public final class History implements AutoCloseable {
         });
     }
 
-    /// Remembers what an input came to.
-    void addOutput(int line, String output) {
+    /// Remembers what an input came to; of what is too long, only that it was.
+    void addOutput(int line, String text) {
+        String output = kept("output", text);
         run("output " + line, connection -> {
             try (var update = connection
                     .prepareStatement("UPDATE entries SET output = ? WHERE session = ? AND line = ?")) {
@@ -74,6 +72,14 @@ public final class History implements AutoCloseable {
                 update.executeUpdate();
             }
         });
+    }
+
+    private static String kept(String what, String text) {
+        return text.length() <= MAX_ENTRY_CHARS
+                ? text
+                : "# an %s of %,d characters, over the limit of %,d that the history keeps".formatted(what,
+                        text.length(),
+                        MAX_ENTRY_CHARS);
     }
 
     /// @param answer is given the entries, oldest first, on thread `history`; none when they cannot be read

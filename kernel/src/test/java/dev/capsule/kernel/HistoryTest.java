@@ -51,6 +51,20 @@ class HistoryTest {
         }
     }
 
+    /// A console asks for the last thousand inputs at its start, and one of 60 MB made it give up.
+    @Test
+    void whatIsTooLongIsNotKept() {
+        try (var history = new History(Optional.empty())) {
+            history.add(1, "x".repeat((1 << 20) + 1));
+            history.addOutput(1, "y".repeat(2 << 20));
+            assertEquals(List.of(new HistoryEntry(1, 1,
+                    "# an input of 1,048,577 characters, over the limit of 1,048,576 that the history keeps",
+                    Optional.of(
+                            "# an output of 2,097,152 characters, over the limit of 1,048,576 that the history keeps"))),
+                    find(history, new HistoryQuery.Tail(10)));
+        }
+    }
+
     @Test
     void theFileIsForItsOwnerOnly() throws IOException {
         var file = directory.resolve("history.sqlite");
