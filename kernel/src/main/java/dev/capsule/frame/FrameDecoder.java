@@ -71,9 +71,4 @@ public final class FrameDecoder {
         }
         return Optional.of(frame);
     }
-
-    /// Whether a frame has begun and not ended.
-    public boolean insideFrame() {
-        return end > start;
-    }
 }

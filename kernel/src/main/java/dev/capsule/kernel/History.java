@@ -15,6 +15,7 @@ import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -77,9 +78,8 @@ public final class History implements AutoCloseable {
     private static String kept(String what, String text) {
         return text.length() <= MAX_ENTRY_CHARS
                 ? text
-                : "# an %s of %,d characters, over the limit of %,d that the history keeps".formatted(what,
-                        text.length(),
-                        MAX_ENTRY_CHARS);
+                : String.format(Locale.ROOT, "# an %s of %,d characters, over the limit of %,d that the history keeps",
+                        what, text.length(), MAX_ENTRY_CHARS);
     }
 
     /// @param answer is given the entries, oldest first, on thread `history`; none when they cannot be read
