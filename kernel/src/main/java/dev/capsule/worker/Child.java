@@ -4,6 +4,8 @@ import dev.capsule.sandbox.Confinement;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Launch.Source;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashSet;
@@ -65,8 +67,22 @@ final class Child {
         var keeper = Keeper.start(launch);
         var started = new CompletableFuture<Child>();
         try {
-            var starter = Thread.ofPlatform().name("process").daemon().start(() -> complete(started, launch, pipes));
+            var task = new CompletableFuture<Path>();
+            var starter = Thread.ofPlatform().name("process").daemon().start(() -> {
+                // Before the fence, from behind which it cannot be read.
+                try {
+                    task.complete(ownTask());
+                } catch (UncheckedIOException e) {
+                    task.completeExceptionally(e);
+                    return;
+                }
+                complete(started, launch, pipes);
+            });
             starter.join();
+            // A thread that has ended for Java is there for the system a moment longer, and nothing tells when no more.
+            while (Files.exists(task.join())) {
+                Thread.onSpinWait();
+            }
             var child = join(started);
             Thread.ofPlatform().name("process").daemon().start(() -> child.await(keeper::close));
             child.giveTo(keeper, launch);
@@ -76,8 +92,19 @@ final class Child {
                 keeper.close();
             }
             throw e;
+        } catch (CompletionException e) {
+            keeper.close();
+            throw new IOException(e.getCause());
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
+        }
+    }
+
+    private static Path ownTask() {
+        try {
+            return Path.of("/proc").resolve(Files.readSymbolicLink(Path.of("/proc/thread-self")));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
