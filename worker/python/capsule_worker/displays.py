@@ -9,6 +9,10 @@ from . import formatting
 _displays = None
 
 
+class TooEarly(RuntimeError):
+    """There has been no cell to which something shown could belong."""
+
+
 class Displays:
     """Sends what cells show, and waits until the kernel has it, so that nothing printed later overtakes it."""
 
@@ -42,7 +46,7 @@ class Displays:
     def emit(self, kind, fields, buffers=()):
         execution = self._executions.current()
         if execution is None:
-            raise RuntimeError("nothing can be shown before the first cell")
+            raise TooEarly("nothing can be shown before the first cell")
         here = self._executions.runs_here(execution)
         header = {"emit": kind, "id": execution.id, **fields}
         if here:
@@ -93,10 +97,22 @@ class Displays:
         finally:
             pyplot.close("all")
 
-    def add_payload(self, payload):
+    def show_result(self, data, metadata):
+        """Sends a result before its cell ends. That of other code than the cell's own is an ordinary display."""
+        here = self._executions.runs_here(self._executions.current())
+        mimes, forms, buffers = formatting.encode(data, metadata)
+        self.emit("result" if here else "display", {"mimes": mimes, "forms": forms}, buffers)
+
+    def show_error(self, told):
+        """Shows what is told of an error that need not end the cell."""
+        self.emit("error", told._asdict())
+
+    def add_payload(self, payload, single=False):
         execution = self._executions.current()
         if execution is None or execution is not self._executions.running:
-            raise RuntimeError(f"{payload['source']}: the cell that this code belongs to has ended")
+            raise RuntimeError(f"{payload.get('source')}: the cell that this code belongs to has ended")
+        if single:
+            execution.payload[:] = [other for other in execution.payload if other["source"] != payload.get("source")]
         execution.payload.append(payload)
 
 
@@ -170,6 +186,19 @@ def page(data, start=0):
 def set_next_input(text, replace=False):
     """Put text into the next cell, or in place of this one."""
     _displays.add_payload({"source": "set_next_input", "text": str(text), "replace": bool(replace)})
+
+
+def show_result(data, metadata):
+    _displays.show_result(data, metadata)
+
+
+def show_error(told):
+    _displays.show_error(told)
+
+
+def add_payload(payload, single):
+    """Ask something of the front end, beside or, if `single`, in place of what has the same `source`."""
+    _displays.add_payload(payload, single)
 
 
 def ask_exit():

@@ -1,12 +1,21 @@
 """What gives code its meaning. An engine is whatever has the public methods of PlainEngine."""
 
 import builtins
+import os
+import sys
 from collections import namedtuple
 
-from . import execution, formatting
+from . import execution, formatting, tracebacks
 from .displays import ask_exit, display, page
 from .imports import standard
 from .namespace import Namespace
+
+
+_ENGINES = ("auto", "ipython", "plain")
+
+
+class Unavailable(Exception):
+    """The engine that is wanted cannot be had."""
 
 
 class PlainEngine:
@@ -21,6 +30,8 @@ class PlainEngine:
         quitter = _Quitter()
         self._namespace.dict.update(exit=quitter, quit=quitter)
         builtins.display = display
+        # Without a display of its own, matplotlib need not look for one.
+        os.environ.setdefault("MPLBACKEND", "agg")
 
     def execute(self, text, cell):
         """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
@@ -38,6 +49,14 @@ class PlainEngine:
         if cell.store_history:
             self._namespace.add_output(value, cell.count)
         return formatting.bundle(value)
+
+    def describe(self, error):
+        """What is told of an exception."""
+        return tracebacks.describe(error)
+
+    def has_shown(self, error):
+        """Whether people have seen the error already."""
+        return False
 
     def has_more(self):
         """Whether `finish` will show something."""
@@ -90,6 +109,34 @@ class PlainEngine:
             print(f"Object `{question.name}` not found.")
         else:
             page(found)
+
+
+def choose(wanted, displays, loop):
+    """The engine, and what a person must know of the choice, None if nothing. Raises Unavailable.
+
+    wanted: `ipython`, `plain`, or `auto`, which is IPython if it is installed.
+    """
+    if wanted not in _ENGINES:
+        raise Unavailable(f"there is no engine {wanted!r}; choose one of {', '.join(_ENGINES)}")
+    notice = None
+    if wanted != "plain" and (wanted == "ipython" or _ipython_is_installed()):
+        from . import ipython
+
+        try:
+            engine = ipython.load(displays, loop)
+            return engine, engine.notice
+        except ipython.ImportFailed as error:
+            if wanted == "ipython":
+                raise Unavailable(f"{error}; repair or install it in {sys.prefix}, or choose --engine plain") from None
+            notice = f"This is plain Python: {error}."
+    return PlainEngine(displays, loop), notice
+
+
+def _ipython_is_installed():
+    for folder in sys.path:
+        if folder not in ("", ".") and os.path.isfile(folder + "/IPython/__init__.py"):
+            return True
+    return False
 
 
 _Question = namedtuple("_Question", "name detail")

@@ -18,7 +18,7 @@ _METHODS = {
     "_repr_pdf_": "application/pdf",
 }
 # None of their instances has a method above.
-_PLAIN = frozenset(
+PLAIN = frozenset(
     (int, float, complex, bool, str, bytes, bytearray, range, list, tuple, dict, set, frozenset, type(None), slice)
     + (FunctionType, BuiltinFunctionType, ModuleType)
 )
@@ -31,7 +31,7 @@ _MAX_ITEMS = 1_000
 def bundle(value, include=None, exclude=None):
     """(data, metadata) by MIME type; None if the object has displayed itself."""
     data, metadata = {}, {}
-    if type(value) not in _PLAIN and not isinstance(value, type):
+    if type(value) not in PLAIN and not isinstance(value, type):
         if _call(value, "_ipython_display_") is not None:
             return None
         _add_bundle(data, metadata, _call(value, "_repr_mimebundle_", include=include, exclude=exclude))

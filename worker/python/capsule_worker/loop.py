@@ -18,6 +18,7 @@ class SessionLoop:
         self._streams = streams
         self._loop = None
         self._own_files = 0
+        self._beside = False
         self._untold = []
         self._main = get_ident()
 
@@ -29,6 +30,8 @@ class SessionLoop:
         # From the start, so that asyncio.get_event_loop() never makes another one. New loops are for the main thread.
         if get_ident() == self._main:
             self._get()
+            if self._beside:
+                self._pretend()
 
     def prepare(self):
         """Imports asyncio and makes the loop."""
@@ -63,11 +66,10 @@ class SessionLoop:
                 try:
                     return loop.run_until_complete(task)
                 except asyncio.CancelledError as cancelled:
-                    if not self._interrupts.task_cancelled:
+                    interrupt = self.interrupt_in(cancelled)
+                    if interrupt is None:
                         raise
-                    while isinstance(cancelled.__context__, asyncio.CancelledError):
-                        cancelled = cancelled.__context__  # where the cell waited, before Python 3.11
-                    raise KeyboardInterrupt().with_traceback(cancelled.__traceback__) from None
+                    raise interrupt from None
                 except BaseException as error:
                     if task.done() or self._interrupts.ending:
                         raise
@@ -81,6 +83,61 @@ class SessionLoop:
             self._interrupts.steps(None, None)
             if task.done() and not task.cancelled():
                 task.exception()  # it is raised above: nobody need be told that it was not looked at
+
+    def run_beside(self, function, *args, **options):
+        """Calls a function that need not be asynchronous, as if the loop ran: asyncio.create_task() works, and what it
+        makes runs as soon as the loop does. That is how cells run in other kernels. Unlike there, the function can run
+        the loop itself.
+        """
+        self._beside = True
+        try:
+            if "asyncio" in sys.modules:
+                self._pretend()
+            return function(*args, **options)
+        finally:
+            self._beside = False
+            if "asyncio" in sys.modules:
+                sys.modules["asyncio"]._set_running_loop(None)
+
+    def _pretend(self):
+        loop = self._get()
+        for name in ("run_until_complete", "run_forever"):
+            if name not in vars(loop):
+                setattr(loop, name, self._run_really(loop, name))
+        sys.modules["asyncio"]._set_running_loop(loop)
+
+    @staticmethod
+    def _run_really(loop, name):
+        asyncio = sys.modules["asyncio"]
+
+        def run(*args):
+            before = asyncio._get_running_loop()
+            pretended = before is loop and not loop.is_running()
+            if pretended:
+                asyncio._set_running_loop(None)
+            try:
+                # Looked up now: nest_asyncio replaces the methods of the class.
+                return getattr(type(loop), name)(loop, *args)
+            finally:
+                if pretended:
+                    asyncio._set_running_loop(before)
+
+        return run
+
+    def uninterrupted(self):
+        """With it, the main thread is not interrupted; what came meanwhile is raised at the end."""
+        return self._interrupts.shield
+
+    def interrupt_in(self, error):
+        """The KeyboardInterrupt that a cancelled cell is to end with, None if nobody interrupted it."""
+        if not self._interrupts.task_cancelled:
+            return None
+        asyncio = sys.modules["asyncio"]
+        if not isinstance(error, asyncio.CancelledError):
+            return None
+        while isinstance(error.__context__, asyncio.CancelledError):
+            error = error.__context__  # where the cell waited, before Python 3.11
+        return KeyboardInterrupt().with_traceback(error.__traceback__)
 
     def _make_task(self, loop, coroutine, **options):
         task = sys.modules["asyncio"].Task(coroutine, loop=loop, **options)

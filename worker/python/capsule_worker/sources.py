@@ -36,6 +36,8 @@ def ran(name, count):
 
 def title(name):
     """How people know the file: `Cell In[3]`. None if it is no cell."""
+    if name.startswith("<ipython-input-"):
+        return f"Cell In[{name.split('-')[2]}]"
     return f"Cell In[{_counts[name]}]" if name in _counts else None
 
 

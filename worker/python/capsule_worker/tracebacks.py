@@ -13,23 +13,27 @@ _MAX_LINE_BYTES = 64 << 10
 _MAX_TRACEBACK_BYTES = 448 << 10
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_RUNS_CELLS = _OWN_FOLDER + "execution.py"
+# Where frames end that are not a cell's: files and functions of engines.
+RUNS_CELLS = {(_OWN_FOLDER + "execution.py", "run"), (_OWN_FOLDER + "execution.py", "_steps")}
+# The file names of the plain engine's cells, and of IPython's.
+_CELL = r"<cell-[0-9a-f]{8}>|<ipython-input-\d+-[0-9a-f]{12}>"
 _RED, _PLAIN = "\033[0;31m", "\033[0m"
 
 Description = namedtuple("Description", "ename evalue traceback")
 
 
-def describe(error):
-    """The name of the exception's class, its text, and the lines of its traceback."""
+def describe(error, lines=None):
+    """The name of the exception's class, its text, and the lines of its traceback, unless these are given."""
     name = shorten(type(error).__name__, _MAX_NAME_BYTES)
     try:
         value = shorten(_with_titles(str(error)), _MAX_VALUE_BYTES)
     except Exception:
         value = f"<str() of this {name} failed>"
-    try:
-        lines = _format(error, value)
-    except Exception:
-        lines = [f"{_RED}{name}{_PLAIN}: {value}"]
+    if lines is None:
+        try:
+            lines = _format(error, value)
+        except Exception:
+            lines = [f"{_RED}{name}{_PLAIN}: {value}"]
     return Description(name, value, _shorten_all(lines))
 
 
@@ -70,12 +74,24 @@ def _beginning(trace):
     """Where the cell's part begins: after the frame that runs it, and frames of the event loop may come before that."""
     beginning = frame = trace
     while frame is not None:
-        if frame.tb_frame.f_code.co_filename == _RUNS_CELLS:
+        code = frame.tb_frame.f_code
+        if (code.co_filename, code.co_name) in RUNS_CELLS:
             beginning = frame.tb_next
         frame = frame.tb_next
     while beginning is not None and _is_own(beginning.tb_frame.f_code.co_filename):
         beginning = beginning.tb_next
     return beginning
+
+
+def cut_own_end(error):
+    """Makes the traceback end with the last frame that is not the worker's, such as the one that called input()."""
+    last = frame = error.__traceback__
+    while frame is not None:
+        if not _is_own(frame.tb_frame.f_code.co_filename):
+            last = frame
+        frame = frame.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def _is_own(filename):
@@ -94,7 +110,7 @@ def _drop_own_frames(told):
 
 def _with_titles(text):
     """Names cells as people know them."""
-    if "<cell-" not in text:
+    if "<cell-" not in text and "<ipython-input-" not in text:
         return text
     re = standard("re")
 
@@ -108,8 +124,8 @@ def _with_titles(text):
         return f"{title}, line {match['line']}" + (f", in {function}" if function not in (None, "<module>") else "")
 
     return re.sub(
-        r'File "(?P<name><cell-[0-9a-f]{8}>)", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?'
-        r"|(?P<bare><cell-[0-9a-f]{8}>)",
+        rf'File "(?P<name>{_CELL})", line (?P<line>\d+)(?:, in (?P<function>[^\n]+))?'
+        rf"|(?P<bare>{_CELL})",
         titled,
         text,
     )

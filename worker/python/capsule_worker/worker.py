@@ -7,7 +7,7 @@ from . import __version__, formatting, frames, sources, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
-from .engine import PlainEngine
+from .engine import Unavailable, choose
 from .executions import Execution, Executions
 from .frames import FrameError
 from .imports import ImportWatch
@@ -48,7 +48,11 @@ class Worker:
             incoming_control, self._executions, self._interrupts, self._streams, self._displays, self._promises
         ).start()
         self._set_up_process()
-        self._engine = PlainEngine(self._displays, self._loop)
+        try:
+            wanted = os.environ.get("CAPSULE_ENGINE") or "auto"
+            self._engine, self._notice = choose(wanted, self._displays, self._loop)
+        except Unavailable as error:
+            die(error)
         self._connection.send({"signal": "ready"})
         self._streams.load_c()
 
@@ -94,8 +98,6 @@ class Worker:
         sources.watch_imports(watch)
         os.register_at_fork(after_in_child=self._forked)
         self._interrupts.install()
-        # Without a display of its own, matplotlib need not look for one.
-        os.environ.setdefault("MPLBACKEND", "agg")
         sys.argv = [""]
         sys.path.insert(0, "")
 
@@ -149,6 +151,9 @@ class Worker:
         self._displays.begin()
         self._streams.follow(self._loop.busy())
         self._streams.begin()
+        if self._notice:
+            print(self._notice, file=sys.stderr)
+            self._notice = None
         try:
             try:
                 self._interrupts.begin(cell.id)
@@ -201,7 +206,7 @@ class Worker:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                value = frames.encode_json({"status": "error", **tracebacks.describe(error)._asdict()})
+                value = frames.encode_json({"status": "error", **self._engine.describe(error)._asdict()})
             items.append(frames.encode_json(name) + b":" + value)
         return b"{" + b",".join(items) + b"}"
 
@@ -216,8 +221,10 @@ class Worker:
         return self._rejection(cell.id, error)
 
     def _rejection(self, promise, error):
-        told = tracebacks.describe(error)
+        told = self._engine.describe(error)
         header = {"reject": promise, "ename": told.ename, "evalue": told.evalue, "traceback": told.traceback}
+        if self._engine.has_shown(error):
+            header["shown"] = True
         return self._connection.encode(header)
 
     def _settle(self, encoded):

@@ -16,6 +16,9 @@ PACKAGE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # How long anything may take before a test fails. Nothing waits for it to pass.
 DEADLINE_SECONDS = 20
 
+# Of the workers that are started; tests of another engine change it.
+ENGINE = "plain"
+
 # Workers compile the package once for all tests, and not into the source tree.
 _CACHE = tempfile.TemporaryDirectory(prefix="capsule-worker-tests-")
 atexit.register(_CACHE.cleanup)
@@ -84,7 +87,12 @@ class Worker:
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         for end, number in ((out_in, 1), (err_in, 2), (requests_out, 3), (frames_in, 4), (control_out, 5)):
             actions.append((os.POSIX_SPAWN_DUP2, end, number))
-        variables = {**os.environ, "PYTHONPYCACHEPREFIX": _CACHE.name, **(environment or {})}
+        variables = {
+            **os.environ,
+            "PYTHONPYCACHEPREFIX": _CACHE.name,
+            "CAPSULE_ENGINE": ENGINE,
+            **(environment or {}),
+        }
         for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPATH"):
             if name not in (environment or {}):
                 variables.pop(name, None)

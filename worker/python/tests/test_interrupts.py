@@ -221,7 +221,7 @@ class Interrupts(unittest.TestCase):
             "    raise TimeoutError('too late')\n"
             "signal.signal(signal.SIGALRM, alarm)\n"
             # One signal might come when the worker is just about to wait for it, and wait with it.
-            "signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)"
+            "signal.setitimer(signal.ITIMER_REAL, 0.1, 0.01)"
         )
         worker.until_text("too late", "stderr")
         worker.events.clear()

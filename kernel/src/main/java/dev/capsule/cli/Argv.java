@@ -7,7 +7,12 @@ import java.util.List;
 import java.util.Optional;
 
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
-record Argv(Path java, Path jar, Path python) {
+///
+/// @param engine what gives cells their meaning, one of [#ENGINES]
+record Argv(Path java, Path jar, Path python, String engine) {
+    /// `auto` is IPython when the Python has it.
+    static final List<String> ENGINES = List.of("auto", "ipython", "plain");
+
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
     static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms8m", "-Xmn4m", "-Xmx768m",
@@ -19,6 +24,9 @@ record Argv(Path java, Path jar, Path python) {
         words.addAll(FLAGS);
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
+        if (!engine.equals("auto")) {
+            words.addAll(List.of("--engine", engine));
+        }
         return words;
     }
 
@@ -33,6 +41,8 @@ record Argv(Path java, Path jar, Path python) {
                 || !Path.of(argv.get(jar)).endsWith(Program.JAR) || !argv.get(jar + 1).equals("kernel")) {
             return Optional.empty();
         }
-        return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python))));
+        int engine = argv.indexOf("--engine") + 1;
+        return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
+                engine == 0 || engine == argv.size() ? "auto" : argv.get(engine)));
     }
 }

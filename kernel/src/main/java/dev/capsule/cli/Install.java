@@ -44,6 +44,10 @@ final class Install implements Callable<Integer> {
             + "environment's, else the first python3 with IPython, else python3)")
     private @Nullable String python;
 
+    @Option(names = "--engine", paramLabel = "ENGINE", defaultValue = "auto", description = "what gives cells their meaning: ipython (magics, widgets), plain (Python alone), "
+            + "or auto, which is ipython where the Python has IPython (default: ${DEFAULT-VALUE})")
+    private String engine = "auto";
+
     @Option(names = "--env", paramLabel = "NAME=VALUE", description = "a variable for the kernel; Jupyter replaces $${OTHER} in VALUE; may be repeated")
     private Map<String, String> env = new LinkedHashMap<>();
 
@@ -68,12 +72,15 @@ final class Install implements Callable<Integer> {
         if (displayName.isBlank()) {
             throw new CommandException("--display-name is empty; people pick the kernel by it");
         }
+        if (!Argv.ENGINES.contains(engine)) {
+            throw new CommandException("there is no engine " + engine + "; choose one of " + Argv.ENGINES);
+        }
         String kernel = KernelName.checked(name);
         var chosen = host.choosePython(python);
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
-                releases.place(host.program()).resolve(Program.JAR), chosen.python().path());
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine);
         var spec = new KernelSpec(argv.words(), displayName, "python", KernelSpec.InterruptMode.MESSAGE, env);
         var directory = target.kernels().resolve(kernel);
         checkReplaceable(directory, spec, argv);
@@ -99,6 +106,7 @@ final class Install implements Callable<Integer> {
         var changes = new ArrayList<String>();
         note(changes, "display name", installed.spec().displayName(), displayName);
         note(changes, "Python", installed.argv().python(), argv.python());
+        note(changes, "engine", installed.argv().engine(), argv.engine());
         note(changes, "environment", installed.spec().env(), spec.env());
         if (!changes.isEmpty()) {
             throw new CommandException(directory + " is installed with other settings (" + String.join("; ", changes)

@@ -26,10 +26,10 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/// `capsule kernel -f FILE [--python PATH] [--history FILE]`: what Jupyter starts. Builds every object by hand.
+/// `capsule kernel -f FILE [--python PATH] [--engine ENGINE] [--history FILE]`: what Jupyter starts. Builds every object by hand.
 final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
-    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--history FILE]";
+    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--engine auto|ipython|plain] [--history FILE]";
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -64,11 +64,14 @@ final class KernelCommand {
         var options = new HashMap<String, String>();
         for (int i = 0; i < args.size(); i += 2) {
             String name = args.get(i).equals("--connection-file") ? "-f" : args.get(i);
-            if (!List.of("-f", "--python", "--history").contains(name) || i + 1 == args.size()) {
+            if (!List.of("-f", "--python", "--engine", "--history").contains(name) || i + 1 == args.size()) {
                 throw new RefusedException((i + 1 == args.size() ? name + " has no value" : name + " is not an option")
                         + "\n" + USAGE);
             }
             options.put(name, args.get(i + 1));
+        }
+        if (!Argv.ENGINES.contains(options.getOrDefault("--engine", "auto"))) {
+            throw new RefusedException("there is no engine " + options.get("--engine") + "\n" + USAGE);
         }
         if (!options.containsKey("-f")) {
             throw new RefusedException("no connection file is given\n" + USAGE);
@@ -81,7 +84,7 @@ final class KernelCommand {
         var environment = System.getenv();
         Path python = python(options.get("--python"), environment);
         var clock = new Clock();
-        var session = new Session(launch(python, environment), clock);
+        var session = new Session(launch(python, options.get("--engine"), environment), clock);
         var connection = ConnectionInfo.read(Path.of(options.getOrDefault("-f", "")));
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));
@@ -142,9 +145,13 @@ final class KernelCommand {
         };
     }
 
-    private static Launch launch(Path python, Map<String, String> environment) {
+    private static Launch launch(Path python, @Nullable String engine, Map<String, String> environment) {
         var setpriv = Optional.of(Path.of("/usr/bin/setpriv")).filter(Files::isExecutable);
-        return Launch.unsandboxed(List.of(python.toString(), worker().toString()), setpriv, environment,
+        var variables = new HashMap<>(environment);
+        if (engine != null) {
+            variables.put("CAPSULE_ENGINE", engine);
+        }
+        return Launch.unsandboxed(List.of(python.toString(), worker().toString()), setpriv, variables,
                 Path.of("").toAbsolutePath());
     }
 

@@ -76,12 +76,21 @@ public sealed interface Frame {
 
     record Ready() implements FromWorker {}
 
-    record Result(String id, MimeBundle bundle) implements FromWorker {}
-
     /// @param ack whether the worker waits for [Delivered]; so in the other emitted frames
+    record Result(String id, MimeBundle bundle, boolean ack) implements FromWorker {}
+
     record Display(String id, MimeBundle bundle, Optional<String> displayId, boolean ack) implements FromWorker {}
 
     record UpdateDisplay(String id, MimeBundle bundle, String displayId, boolean ack) implements FromWorker {}
+
+    /// An error that does not end the execution, or that is shown before the execution ends with it.
+    record ShownError(String id, String ename, String evalue, List<String> traceback, boolean ack)
+            implements
+                FromWorker {
+        public ShownError {
+            traceback = List.copyOf(traceback);
+        }
+    }
 
     /// @param text UTF-8
     record LateStream(String id, Stream stream, byte[] text) implements FromWorker {}
@@ -112,7 +121,10 @@ public sealed interface Frame {
         }
     }
 
-    record Reject(String id, String ename, String evalue, List<String> traceback) implements FromWorker {
+    /// @param shown whether people have seen it already, as a [ShownError] or otherwise
+    record Reject(String id, String ename, String evalue, List<String> traceback, boolean shown)
+            implements
+                FromWorker {
         public Reject {
             traceback = List.copyOf(traceback);
         }

@@ -135,7 +135,7 @@ public final class FrameCodec {
             return new Frame.Resolve(id(fields, "resolve"), fields, parts.buffers());
         }
         return new Frame.Reject(id(fields, "reject"), fields.string("ename"), fields.string("evalue"),
-                fields.strings("traceback"));
+                fields.strings("traceback"), fields.bool("shown", false));
     }
 
     private static Frame.FromWorker signal(Fields fields) {
@@ -168,10 +168,12 @@ public final class FrameCodec {
         String id = id(fields, "id");
         boolean ack = fields.bool("ack", false);
         return switch (fields.string("emit")) {
-            case "result" -> new Frame.Result(id, fields.bundle(buffers));
+            case "result" -> new Frame.Result(id, fields.bundle(buffers), ack);
             case "display" -> new Frame.Display(id, fields.bundle(buffers), fields.optionalString("display_id"), ack);
             case "update_display" ->
                 new Frame.UpdateDisplay(id, fields.bundle(buffers), fields.string("display_id"), ack);
+            case "error" -> new Frame.ShownError(id, fields.string("ename"), fields.string("evalue"),
+                    fields.strings("traceback"), ack);
             case "stream" -> new Frame.LateStream(id, stream(fields.string("name")), only(buffers));
             case "clear_output" -> new Frame.ClearOutput(id, fields.bool("wait"), ack);
             default -> throw new FrameException("unknown emit \"" + fields.string("emit") + "\"");

@@ -6,6 +6,7 @@ import dev.capsule.session.Display;
 import dev.capsule.session.ExecutionListener;
 import dev.capsule.session.InputRequest;
 import dev.capsule.session.Outcome;
+import java.util.List;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
@@ -81,6 +82,13 @@ final class CellRun implements ExecutionListener {
     @Override
     public synchronized void clearOutput(boolean waits) {
         exchange.publishOutput("clear_output", Content.clearOutput(waits));
+    }
+
+    @Override
+    public synchronized void error(String ename, String evalue, List<String> traceback) {
+        if (!request.silent()) {
+            exchange.publishOutput("error", Content.error(ename, evalue, traceback));
+        }
     }
 
     @Override

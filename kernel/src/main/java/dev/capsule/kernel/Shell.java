@@ -200,7 +200,9 @@ final class Shell {
             if (run.request().stopOnError()) {
                 abortWaiting();
             }
-            run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
+            if (!failed.shown()) {
+                run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
+            }
         }
         finish(run.exchange(), Content.executeError(run.executionCount(), failed.ename(), failed.evalue(),
                 failed.traceback()));

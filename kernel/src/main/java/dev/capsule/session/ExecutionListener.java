@@ -1,7 +1,9 @@
 package dev.capsule.session;
 
+import java.util.List;
+
 /// Hears what an execution says. Calls come one at a time and in order; after [#settled] only [#stream], [#display],
-/// [#updateDisplay] and [#clearOutput] may follow, from a thread or task that outlived the cell.
+/// [#updateDisplay], [#clearOutput] and [#error] may follow, from a thread or task that outlived the cell.
 public interface ExecutionListener {
     /// @param name `stdout` or `stderr`
     /// @param text UTF-8
@@ -15,6 +17,9 @@ public interface ExecutionListener {
 
     /// @param waits whether to clear only when the next output comes
     void clearOutput(boolean waits);
+
+    /// Something that failed, which need not be the execution.
+    void error(String ename, String evalue, List<String> traceback);
 
     /// The code waits for a line of input.
     void input(InputRequest request);

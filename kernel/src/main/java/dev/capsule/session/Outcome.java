@@ -8,14 +8,15 @@ public sealed interface Outcome {
     /// @param payloadJson a JSON array
     record Succeeded(byte[] userExpressionsJson, byte[] payloadJson) implements Outcome {}
 
-    record Failed(String ename, String evalue, List<String> traceback) implements Outcome {
+    /// @param shown whether people have seen it already
+    record Failed(String ename, String evalue, List<String> traceback, boolean shown) implements Outcome {
         public Failed {
             traceback = List.copyOf(traceback);
         }
 
         /// A failure that no code raised: the traceback is its message.
         public static Failed because(String ename, String evalue) {
-            return new Failed(ename, evalue, List.of("\u001b[0;31m" + ename + "\u001b[0m: " + evalue));
+            return new Failed(ename, evalue, List.of("\u001b[0;31m" + ename + "\u001b[0m: " + evalue), false);
         }
     }
 }

@@ -74,6 +74,9 @@ public final class Session {
         private boolean interrupted;
         private boolean killed;
 
+        // Of the worker's thread, which is also the one that settles an execution with an error.
+        private boolean errorShown;
+
         Execution(String id, ExecutionListener listener) {
             this.id = id;
             this.listener = listener;
@@ -234,15 +237,15 @@ public final class Session {
             execution = running.orElseThrow();
             running = Optional.empty();
         }
-        execution.listener.settled(outcome(settlement));
+        execution.listener.settled(outcome(settlement, execution.errorShown));
     }
 
-    private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
+    private static Outcome outcome(Settlement<Frame.Resolve> settlement, boolean errorShown) {
         return switch (settlement) {
             case Settlement.Resolved<Frame.Resolve>(var resolve) ->
                 new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
+                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback(), errorShown);
             case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
@@ -263,8 +266,10 @@ public final class Session {
                     }
                     ready = true;
                 }
-                case Frame.Result(var id, var bundle) ->
+                case Frame.Result(var id, var bundle, var ack) -> {
                     active(id).listener.result(Display.of(bundle, Optional.empty()));
+                    acknowledge(id, ack);
+                }
                 case Frame.Display(var id, var bundle, var displayId, var ack) -> {
                     emitter(id).listener.display(Display.of(bundle, displayId));
                     acknowledge(id, ack);
@@ -281,8 +286,16 @@ public final class Session {
                     emitter(id).listener.stream(stream.wireName(), text);
                 case Frame.Input input -> ask(input);
                 case Frame.Resolve resolve -> resolved(resolve);
-                case Frame.Reject(var id, var ename, var evalue, var traceback) ->
+                case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
+                    emitter(id).listener.error(ename, evalue, traceback);
+                    acknowledge(id, ack);
+                }
+                case Frame.Reject(var id, var ename, var evalue, var traceback, var shown) -> {
+                    if (shown) {
+                        active(id).errorShown = true;
+                    }
                     settle(id, new Settlement.Rejected<>(new Failure(ename, evalue, traceback)));
+                }
             }
         }
 

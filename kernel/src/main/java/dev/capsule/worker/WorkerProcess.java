@@ -402,8 +402,8 @@ public final class WorkerProcess {
                 }
             }
             case Frame.Resolve(var id, _, _) -> settled(id, output);
-            case Frame.Reject(var id, _, _, _) -> settled(id, output);
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
+            case Frame.Reject(var id, _, _, _, _) -> settled(id, output);
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
                 output.flush();
         }
         listener.frame(frame);

@@ -1,0 +1,91 @@
+"""Completion by IPython's completer, with jedi when there is one and when it is quick enough."""
+
+import sys
+import threading
+import warnings
+from importlib.machinery import PathFinder
+
+from IPython.core import completer
+from IPython.core.completer import IPCompleter, provisionalcompleter, rectify_completions
+
+from ..imports import standard
+
+_DEADLINE_SECONDS = 2.0
+_MAX_MATCHES = 2_000
+
+
+class Completion:
+    """Main thread only. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
+    ends, and is not asked meanwhile.
+    """
+
+    def __init__(self, shell):
+        self._shell = shell
+        self._late = None
+        self._simple = None
+
+    @staticmethod
+    def has_jedi():
+        return PathFinder.find_spec("jedi", [entry for entry in sys.path if entry not in ("", ".")]) is not None
+
+    def complete(self, text, cursor):
+        """(matches, start, end)"""
+        full = self._shell.Completer
+        if self._late is not None and not self._late.is_alive():
+            self._late = None
+        if not full.use_jedi:
+            return _ask(full, text, cursor)
+        if self._late is None:
+            answer = self._ask_in_time(full, text, cursor)
+            if answer is not None and answer[0]:
+                return answer
+        if self._simple is None:
+            self._simple = IPCompleter(
+                shell=self._shell,
+                namespace=self._shell.user_ns,
+                global_namespace=self._shell.user_global_ns,
+                parent=self._shell,
+            )
+            self._simple.use_jedi = False
+            self._simple.custom_completers = full.custom_completers
+        return _ask(self._simple, text, cursor)
+
+    def _ask_in_time(self, full, text, cursor):
+        answers = []
+
+        def ask():
+            try:
+                _load_jedi()
+                answers.append(_ask(full, text, cursor))
+            except Exception:
+                pass  # of jedi, or of an object that does not want to be looked at: the simple answer must do
+
+        thread = threading.Thread(target=ask, name="capsule-completion", daemon=True)
+        thread.start()
+        thread.join(_DEADLINE_SECONDS)
+        if thread.is_alive():
+            self._late = thread
+            return None
+        return answers[0] if answers else None
+
+
+def _load_jedi():
+    if not hasattr(completer, "_get_jedi") and not hasattr(completer, "jedi"):
+        # As IPython 7 and 8 do it when they are imported.
+        jedi = standard("jedi")
+        standard("jedi.api.helpers")
+        standard("jedi.api.classes")
+        jedi.settings.case_insensitive_completion = False
+        completer.jedi = jedi
+        completer.JEDI_INSTALLED = True
+
+
+def _ask(asked, text, cursor):
+    with provisionalcompleter(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = list(rectify_completions(text, asked.completions(text, cursor)))
+    # Of one with the type `magic` and one without, only the text counts.
+    matches = list(dict.fromkeys(match.text for match in found))[:_MAX_MATCHES]
+    if not matches:
+        return [], cursor, cursor
+    return matches, found[0].start, found[0].end

@@ -1,0 +1,112 @@
+"""The engine that is IPython. It has the public methods of PlainEngine."""
+
+import io
+import os
+import pdb
+from bdb import BdbQuit
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.machinery import PathFinder
+
+from IPython.core import debugger, interactiveshell
+from IPython.utils.tokenutil import token_at_cursor
+
+from .. import displays, tracebacks
+from . import profile
+from .completion import Completion
+from .shell import Shell
+
+_INLINE = "matplotlib_inline"
+
+
+class IPythonEngine:
+    """Main thread only."""
+
+    def __init__(self, shown, loop):
+        self._shown = shown
+        self._loop = loop
+        inline = PathFinder.find_spec(_INLINE) is not None
+        # Without its backend for notebooks matplotlib draws all the same, and the figures are shown by the worker.
+        self._shows_figures = not inline
+        os.environ.setdefault("MPLBACKEND", f"module://{_INLINE}.backend_inline" if inline else "agg")
+        tracebacks.RUNS_CELLS.add((interactiveshell.__file__, "run_code"))
+        if hasattr(interactiveshell, "PickleShareDB"):
+            interactiveshell.PickleShareDB = lambda root: None  # see Shell.db
+        own = profile.profile()
+        config, errors = profile.config(own.location)
+        self._shell = Shell.instance(ipython_dir=profile.ipython_folder(), profile_dir=own, config=config)
+        self._shell.run_on(loop)
+        self._completion = Completion(self._shell)
+        # The debugger that IPython has can be interrupted.
+        debugger.Pdb = getattr(debugger, "InterruptiblePdb", debugger.Pdb)
+        pdb.Pdb, pdb.set_trace = debugger.Pdb, debugger.set_trace
+        # What a startup file prints is shown with the first cell.
+        with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
+            print(*errors, sep="\n", end="\n" * bool(errors))
+            profile.start(self._shell)
+        self.notice = said.getvalue().rstrip()
+
+    def execute(self, text, cell):
+        """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
+        shell = self._shell
+        shell.execution_count = cell.count
+        shell.held = shell.told = None
+        # IPython itself fails without it.
+        shell.user_ns.setdefault("_oh", shell.history_manager.output_hist)
+        done = self._loop.run_beside(shell.run_cell, text, store_history=cell.store_history, silent=cell.silent)
+        held, shell.held = shell.held, None
+        error = done.error_in_exec if done.error_before_exec is None else done.error_before_exec
+        if error is None:
+            return held
+        if held is not None:
+            displays.show_result(*held)
+        raise error
+
+    def describe(self, error):
+        """What is told of an exception."""
+        told = self._shell.told
+        if told is None or told[0] is not error:
+            return tracebacks.describe(error)
+        error.__traceback__ = told[1]
+        return told[2]
+
+    def has_shown(self, error):
+        """Whether people have seen the error already."""
+        shell = self._shell
+        told = shell.told is not None and shell.told[0] is error
+        return told or isinstance(error, (BdbQuit, *shell.custom_exceptions))
+
+    def has_more(self):
+        return self._shows_figures and self._shown.has_figures()
+
+    def finish(self):
+        if self._shows_figures:
+            self._shown.show_figures()
+
+    def evaluate(self, expression):
+        """The MIME bundle of a user expression's value. Raises what it raises."""
+        shell = self._shell
+        with shell.builtin_trap:
+            return shell.display_formatter.format(eval(expression, shell.user_global_ns, shell.user_ns))
+
+    def wants_rest(self):
+        return False
+
+    def complete(self, text, cursor):
+        return self._completion.complete(text, cursor)
+
+    def inspect(self, text, cursor, detail):
+        """The MIME bundle of what is known about the object at the cursor, None if there is none."""
+        shell = self._shell
+        with shell.builtin_trap:
+            try:
+                bundle = shell.object_inspect_mime(token_at_cursor(text, cursor), detail_level=detail)
+            except KeyError:
+                return None
+        if not shell.enable_html_pager:
+            bundle.pop("text/html", None)
+        return bundle, {}
+
+    def is_complete(self, text):
+        """(status, indent); indent is None unless the status is `incomplete`."""
+        status, indent = self._shell.check_complete(text)
+        return status, indent if status == "incomplete" else None

@@ -1,0 +1,74 @@
+"""Magics that IPython leaves to the front end."""
+
+import os
+
+from IPython.core import page
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magics import CodeMagics
+from IPython.core.magics.code import MacroToEdit
+from IPython.utils import openpy
+
+from .. import displays
+
+
+@magics_class
+class WorkerMagics(Magics):
+    @line_magic
+    def edit(self, parameter_s="", last_call=None):
+        """Open code in the front end's editor: `%edit [-n LINE] [-p] [-r] FILE, object or lines of history`."""
+        options, argument = self.parse_options(parameter_s, "prn:")
+        try:
+            filename, line, _ = CodeMagics._find_edit_target(self.shell, argument, options, last_call or ["", ""])
+        except MacroToEdit:
+            raise UsageError("macros cannot be edited here; %load one, change it, and define it anew") from None
+        self.shell.payload_manager.write_payload(
+            {"source": "edit_magic", "filename": os.path.abspath(filename), "line_number": line}
+        )
+
+    @line_magic
+    def clear(self, line):
+        """Remove what the cell has shown."""
+        displays.clear_output()
+
+    @line_magic
+    def less(self, line):
+        """Show a file in the pager. Python files are coloured."""
+        if not line:
+            raise UsageError("Missing filename.")
+        if line.endswith(".py"):
+            page.page(self.shell.pycolorize(openpy.read_py_file(line, skip_encoding_cookie=False)))
+        else:
+            with open(line, encoding="utf-8", errors="replace") as file:
+                page.page(file.read())
+
+    @line_magic
+    def more(self, line):
+        """Show a file in the pager."""
+        self.less(line)
+
+    @line_magic
+    def man(self, line):
+        """Show a manual page in the pager."""
+        page.page(self.shell.getoutput(f"man {line} | col -b", split=False))
+
+    @line_magic
+    def autosave(self, line):
+        """Set after how many seconds the classic notebook saves by itself: `%autosave SECONDS`; 0 is never."""
+        try:
+            seconds = int(line)
+        except ValueError as error:
+            raise UsageError(f"%autosave requires an integer, got {line!r}") from error
+        script = f"IPython.notebook.set_autosave_interval({1000 * seconds})"
+        displays.display({"application/javascript": script}, raw=True)
+        print(f"Autosaving every {seconds} seconds" if seconds else "Autosave disabled")
+
+    @line_magic
+    def connect_info(self, line):
+        """Say how another client can connect."""
+        print("The connection file is the kernel's, and no business of a cell's. `jupyter console --existing` finds it.")
+
+    @line_magic
+    def qtconsole(self, line):
+        """Say how a console can be opened for this session."""
+        print("A cell cannot open windows. Run in a terminal: jupyter qtconsole --existing")

@@ -1,0 +1,353 @@
+"""IPython's shell, with the worker in place of a terminal: its displays, payloads, processes and event loop."""
+
+import ast
+import os
+import sys
+from contextlib import nullcontext
+from fnmatch import fnmatchcase
+
+from IPython.core import page, payloadpage
+from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
+from IPython.core.formatters import DisplayFormatter, PlainTextFormatter
+from IPython.core.history import HistoryManager
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.payload import PayloadManager
+from traitlets import Any, CBool, Instance, Type, default, observe
+
+from .. import displays, formatting, tracebacks
+from ..connection import Forked
+from . import processes, profile
+from .completion import Completion
+
+try:
+    _GROUP = BaseExceptionGroup
+except NameError:  # before Python 3.11
+    _GROUP = ()
+
+
+class Publisher(DisplayPublisher):
+    """What display() calls."""
+
+    def _setup_execution_tracking(self):
+        """Of IPython 9, which would keep all that is shown."""
+
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
+        self._validate_data(data, metadata)
+        display_id = (transient or {}).get("display_id")
+        if update:
+            displays.update_display(data, display_id=display_id, metadata=metadata, raw=True)
+        else:
+            displays.display(data, display_id=display_id, metadata=metadata, raw=True)
+
+    def clear_output(self, wait=False):
+        displays.clear_output(wait)
+
+
+class Hook(DisplayHook):
+    """What gets the values of expressions."""
+
+    def quiet(self):
+        inputs = self.shell.history_manager.input_hist_parsed
+        # Whether a semicolon is the last token is dear to find out, and there is seldom one.
+        return bool(inputs) and ";" in inputs[-1] and super().quiet()
+
+    def write_output_prompt(self):
+        """The front end does."""
+
+    def write_format_data(self, format_dict, md_dict=None):
+        self.shell.show_result(format_dict, md_dict or {}, sys._getframe(2).f_code)
+
+    def finish_displayhook(self):
+        self._is_active = False
+
+    def log_output(self, format_dict):
+        super().log_output(format_dict)
+        # IPython 9 would keep all that is shown.
+        getattr(self.shell.history_manager, "outputs", {}).pop(self.prompt_count, None)
+
+
+class Formatter(DisplayFormatter):
+    """Asks for all that an object says of itself, as IPython's does, but not those that cannot say anything."""
+
+    def format(self, obj, include=None, exclude=None):
+        if include is None and exclude is None and type(obj) in formatting.PLAIN and not self._is_special(obj):
+            text = self.formatters["text/plain"](obj)
+            return ({} if text is None else {"text/plain": text}), {}
+        return super().format(obj, include=include, exclude=exclude)
+
+    def _is_special(self, obj):
+        """Whether somebody has told IPython how to show just this, or its type, other than as text."""
+        types = type(obj).__mro__
+        for formatter in (self.ipython_display_formatter, self.mimebundle_formatter, *self.formatters.values()):
+            if isinstance(formatter, PlainTextFormatter):
+                continue
+            known, later = formatter.type_printers, formatter.deferred_printers
+            if id(obj) in formatter.singleton_printers or any(kind in known for kind in types):
+                return True
+            if later and any((kind.__module__, kind.__name__) in later for kind in types):
+                return True
+        return False
+
+
+class Payloads(PayloadManager):
+    """Payloads go to the cell that runs."""
+
+    def write_payload(self, data, single=True):
+        if not isinstance(data, dict):
+            raise TypeError(f"a payload is a dict, not {data!r}")
+        displays.add_payload(data, single)
+
+
+class History(HistoryManager):
+    """The session's inputs and outputs in memory. The kernel keeps what outlives it."""
+
+    def __init__(self, shell, **traits):
+        super().__init__(shell=shell, enabled=False, **traits)
+
+    def store_inputs(self, line_num, source, source_raw=None):
+        # A new worker in an old session begins with a count over 1; and there are inputs that are not stored.
+        for inputs in (self.input_hist_parsed, self.input_hist_raw):
+            inputs.extend([""] * (line_num - len(inputs)))
+        super().store_inputs(line_num, source, source_raw)
+        self.db_input_cache.clear()
+
+    def get_tail(self, n=10, raw=True, output=False, include_latest=False):
+        found = self.search(raw=raw, output=output)
+        return (found if include_latest else found[:-1])[-n:]
+
+    def search(self, pattern="*", raw=True, search_raw=True, output=False, n=None, unique=False):
+        inputs = self.input_hist_raw if search_raw else self.input_hist_parsed
+        found = [
+            entry
+            for entry in self.get_range(raw=raw, output=output)
+            if inputs[entry[1]] and fnmatchcase(inputs[entry[1]], pattern)
+        ]
+        if unique:
+            found = list({inputs[entry[1]]: entry for entry in found}.values())
+        return found if n is None else found[-n:]
+
+
+def _check(error):
+    """Lets an interrupt end the text of an error, if it takes long: IPython would think that the error is broken."""
+    try:
+        str(error)
+    except KeyboardInterrupt as interrupt:
+        raise _without_context(interrupt)
+    except Exception:
+        pass  # IPython says so
+
+
+def _without_context(interrupt):
+    """What made the telling of an error take so long is in its context, and must not be told again."""
+    interrupt.__context__ = None
+    return interrupt
+
+
+class Runner:
+    """Runs the coroutine of a cell on the session's loop."""
+
+    def __init__(self, loop):
+        self._loop = loop
+
+    def __call__(self, coroutine):
+        return self._loop.run(coroutine)
+
+    def __str__(self):
+        return "asyncio"
+
+
+class Shell(InteractiveShell):
+    """Main thread only, but for what displays."""
+
+    display_pub_class = Type(Publisher)
+    displayhook_class = Type(Hook)
+    autoindent = CBool(False)
+    exiter = Instance(ZMQExitAutocall)
+    keepkernel_on_exit = Any()
+
+    def __init__(self, **kwargs):
+        # The result that goes out with the cell's end; the last error, its traceback, and what has been told of it.
+        self.held = None
+        self.told = None
+        self._depth = 0
+        self._left = 0
+        self._last_code = None
+        self._database = None
+        self._loop = None
+        super().__init__(**kwargs)
+
+    def run_on(self, loop):
+        """Makes the session's loop the one on which cells await."""
+        self._loop = loop
+        self.loop_runner_map = {**self.loop_runner_map, "asyncio": (Runner(loop), True)}
+        self.loop_runner = "asyncio"
+
+    # Parts
+
+    @observe("ipython_dir")
+    def _ipython_dir_changed(self, change):
+        """It is not made because a session begins."""
+
+    @property
+    def db(self):
+        """Opened by whoever needs it."""
+        if self._database is None:
+            self._database = profile.database(self.profile_dir.location)
+        return self._database
+
+    @db.setter
+    def db(self, value):
+        """IPython 7 and 8 would have it at once."""
+
+    def init_virtualenv(self):
+        """The interpreter is the right one already."""
+
+    def init_environment(self):
+        # Programs have no terminal here, so there is nobody who could turn a page.
+        os.environ.update(TERM="xterm-color", CLICOLOR="1", PAGER="cat", GIT_PAGER="cat")
+
+    def init_history(self):
+        self.history_manager = History(self, parent=self)
+        self.configurables.append(self.history_manager)
+
+    def init_completer(self):
+        super().init_completer()
+        # It was hidden while IPython was imported, so IPython thinks that there is none.
+        if not any("use_jedi" in self.config.get(name, ()) for name in ("Completer", "IPCompleter")):
+            self.Completer.use_jedi = Completion.has_jedi()
+
+    def init_hooks(self):
+        super().init_hooks()
+        self.set_hook("show_in_pager", page.as_hook(payloadpage.page), 99)
+
+    def init_display_formatter(self):
+        self.display_formatter = Formatter(parent=self)
+        self.configurables.append(self.display_formatter)
+
+    def init_payload(self):
+        self.payload_manager = Payloads(parent=self)
+        self.configurables.append(self.payload_manager)
+
+    def init_magics(self):
+        from .magics import WorkerMagics
+
+        super().init_magics()
+        self.register_magics(WorkerMagics)
+        self.magics_manager.register_alias("ed", "edit")
+
+    @default("exiter")
+    def _default_exiter(self):
+        return ZMQExitAutocall(self)
+
+    # What the front end does
+
+    def ask_exit(self):
+        self.payload_manager.write_payload({"source": "ask_exit", "keepkernel": self.keepkernel_on_exit})
+
+    def set_next_input(self, text, replace=False):
+        self.payload_manager.write_payload({"source": "set_next_input", "text": text, "replace": replace})
+
+    def enable_gui(self, gui=None):
+        if gui not in (None, "inline", "agg", "asyncio"):
+            raise UsageError(
+                f"the event loop of {gui!r} cannot be run: a worker has no screen. Use %matplotlib inline, or a backend "
+                "that draws in the notebook."
+            )
+
+    def system(self, cmd):
+        self.user_ns["_exit_code"] = processes.system(self.var_expand(cmd, depth=1), self._loop.uninterrupted())
+
+    system_piped = system
+
+    # Cells
+
+    def _tee(self, channel):
+        """IPython 9 would keep all that is printed, and make each print dear."""
+        return nullcontext()
+
+    def run_cell(self, *args, **kwargs):
+        self._depth += 1
+        try:
+            return super().run_cell(*args, **kwargs)
+        finally:
+            self._depth -= 1
+
+    async def run_ast_nodes(self, nodelist, *args, **options):
+        if self._depth == 1:
+            # Only an expression at the end is followed by nothing.
+            self._left = len(nodelist) if nodelist and isinstance(nodelist[-1], ast.Expr) else 0
+        return await super().run_ast_nodes(nodelist, *args, **options)
+
+    async def run_code(self, code_obj, result=None, *, async_=False):
+        if self._depth == 1:
+            self._left -= 1
+            self._last_code = code_obj
+        return await super().run_code(code_obj, result, async_=async_)
+
+    def show_result(self, data, metadata, caller):
+        """Shows the value of an expression now, or with the cell's end if nothing can come between."""
+        if self._may_wait(caller):
+            self.held = (data, metadata)
+        else:
+            displays.show_result(data, metadata)
+
+    def _may_wait(self, caller):
+        return (
+            self._depth == 1
+            and self._left == 0
+            and self.held is None
+            and caller is self._last_code
+            and self.ast_node_interactivity in ("last_expr", "last_expr_or_assign")
+            and not self.events.callbacks["post_execute"]
+            and not self.events.callbacks["post_run_cell"]
+        )
+
+    # Errors
+
+    def showtraceback(self, exc_tuple=None, *args, **kwargs):
+        kind, error, _ = exc_tuple or sys.exc_info()
+        running = self.displayhook.exec_result
+        interrupt = self._loop.interrupt_in(error)
+        if interrupt is not None:
+            if running is not None and running.error_in_exec is error:
+                running.error_in_exec = interrupt
+            exc_tuple = kind, error, _ = type(interrupt), interrupt, interrupt.__traceback__
+        if error is not None:
+            tracebacks.cut_own_end(error)
+            _check(error)
+        if _GROUP and isinstance(error, _GROUP):
+            # IPython shows the outermost only, or nothing but text on the standard error.
+            self._get_exc_info(exc_tuple)
+            self._showtraceback(kind, error, tracebacks.describe(error).traceback)
+        else:
+            super().showtraceback(exc_tuple, *args, **kwargs)
+
+    def get_exception_only(self, exc_tuple=None):
+        error = sys.exc_info()[1]
+        if exc_tuple is None and isinstance(error, KeyboardInterrupt):
+            # It came while an error was told.
+            raise _without_context(error)
+        return super().get_exception_only(exc_tuple)
+
+    def show_usage_error(self, exc):
+        self.told = (exc, exc.__traceback__, tracebacks.describe(exc, [f"UsageError: {exc}"]))
+        super().show_usage_error(exc)
+
+    def _showtraceback(self, etype, evalue, stb):
+        told = tracebacks.describe(evalue, stb)
+        self.told = (evalue, evalue.__traceback__, told)
+        try:
+            displays.show_error(told)
+        except Forked:
+            self.told = None  # a child tells its error when it ends
+        except displays.TooEarly:
+            print(self.InteractiveTB.stb2text(stb), file=sys.stderr)
+
+    def _format_exception_for_storage(self, exception, filename=None, running_compiled_code=False):
+        # IPython 9 would format it a second time, and an interrupt may just have ended the first.
+        if self.told is None:
+            return {"ename": type(exception).__name__, "evalue": "", "traceback": []}
+        return self.told[2]._asdict()

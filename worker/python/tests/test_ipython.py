@@ -1,0 +1,318 @@
+"""The IPython engine: how it is chosen, and what is its own. That it does what ipykernel does, the kernel's tests show."""
+
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+from .client import Ended, Worker, data, plain
+
+
+def ipython(**environment):
+    return Worker(environment={"CAPSULE_ENGINE": "ipython", **environment})
+
+
+def uncoloured(text):
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+class Choice(unittest.TestCase):
+    def worker(self, engine, *files, **environment):
+        """A worker with modules of its own: pairs of a path and a text."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for path, text in files:
+            os.makedirs(os.path.dirname(os.path.join(folder.name, path)), exist_ok=True)
+            with open(os.path.join(folder.name, path), "w") as file:
+                file.write(text)
+        worker = Worker(
+            environment={"CAPSULE_ENGINE": engine, "PYTHONPATH": folder.name, "HOME": folder.name, **environment},
+            wait=False,
+        )
+        self.addCleanup(worker.close)
+        return worker
+
+    def is_ipython(self, worker):
+        return worker.run("'IPython' in __import__('sys').modules").result() == "True"
+
+    def test_is_ipython_when_there_is_one(self):
+        for engine in ("auto", "", "ipython"):
+            with self.subTest(engine):
+                self.assertTrue(self.is_ipython(self.worker(engine)))
+
+    def test_is_plain_when_wanted(self):
+        self.assertFalse(self.is_ipython(self.worker("plain")))
+
+    def test_falls_back_to_plain_and_says_so_once_when_ipython_is_broken(self):
+        worker = self.worker("auto", ("IPython/__init__.py", "import there_is_no_such_thing"))
+        cell = worker.run("print('runs')")
+        self.assertEqual(cell.text(), "runs\n")
+        self.assertIn("plain Python", cell.text("stderr"))
+        self.assertIn("there_is_no_such_thing", cell.text("stderr"))
+        self.assertEqual(worker.run("1").text("stderr"), "")
+
+    def test_that_cannot_be_had_ends_the_worker_with_the_reason(self):
+        broken = ("IPython/__init__.py", "import there_is_no_such_thing")
+        for worker, said in (
+            (self.worker("ipython", broken), "there_is_no_such_thing"),
+            (self.worker("ipython", ("IPython/__init__.py", ""), ("IPython/core/interactiveshell.py", "")), "IPython"),
+            (self.worker("other"), "there is no engine 'other'; choose one of auto, ipython, plain"),
+        ):
+            with self.assertRaises(Ended):
+                worker.until(lambda event: event[0] == "ready")
+            self.assertIn(said, "".join(event[1] for event in worker.events if event[0] == "stderr"))
+            self.assertEqual(worker.wait(), 1)
+
+    def test_needs_nothing_of_ipykernel_and_loads_nothing_before_its_time(self):
+        worker = self.worker("ipython")
+        names = ("ipykernel", "zmq", "tornado", "jedi", "prompt_toolkit", "matplotlib", "IPython.terminal.embed")
+        code = f"import sys; [name for name in {names} if name in sys.modules]"
+        self.assertEqual(worker.run(code).result(), "[]")
+
+    def test_does_not_import_files_of_the_notebook(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("IPython", "traitlets", "pygments", "random"):
+                with open(f"{folder}/{name}.py", "w") as file:
+                    file.write("raise Exception('of the notebook')")
+            with Worker(folder=folder, environment={"CAPSULE_ENGINE": "ipython"}) as worker:
+                self.assertEqual(worker.run("%precision 2\n1/3").result(), "0.33")
+
+    def test_writes_nothing_at_home(self):
+        with tempfile.TemporaryDirectory() as home:
+            with ipython(HOME=home) as worker:
+                worker.run("1")
+                self.assertEqual(os.listdir(home), [])
+            os.chmod(home, 0o500)
+            with ipython(HOME=home) as worker:
+                self.assertTrue(worker.run("%cd /tmp").ok)
+
+    def test_has_the_profile_of_the_person(self):
+        folder = ".ipython/profile_default/"
+        worker = self.worker(
+            "ipython",
+            (folder + "startup/10-second.py", "second = first + 1; file = __file__"),
+            (folder + "startup/00-first.ipy", "first = 1\nhere = %pwd"),
+            (folder + "ipython_config.py", "c.InteractiveShellApp.exec_lines = ['line = second + 1']"),
+            (folder + "ipython_kernel_config.py", "c.InteractiveShell.ast_node_interactivity = 'all'"),
+        )
+        cell = worker.run("first, second, line\n'__file__' in globals(), file[-12:]")
+        self.assertEqual(
+            [plain(*result) for result in cell.emitted("result")], ["(1, 2, 3)", "(False, '10-second.py')"]
+        )
+        self.assertEqual(worker.run("%who").text(), "Interactive namespace is empty.\n")
+
+    def test_tells_what_of_the_profile_fails(self):
+        folder = ".ipython/profile_default/"
+        worker = self.worker(
+            "ipython", (folder + "ipython_config.py", "1 / 0"), (folder + "startup/a.py", "print('begins')\n{}['fails']")
+        )
+        said = uncoloured(worker.run("1").text("stderr"))
+        self.assertIn("ipython_config.py was not read: ZeroDivisionError", said)
+        self.assertIn("begins\n", said)
+        self.assertIn("KeyError: 'fails'", said)
+        self.assertEqual(worker.run("1").text("stderr"), "")
+
+
+class Cells(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.worker = ipython()
+        cls.addClassCleanup(cls.worker.close)
+
+    def run_cell(self, code, **options):
+        cell = self.worker.run(code, **options)
+        self.assertTrue(cell.ok, cell.header)
+        return cell
+
+    def kinds(self, cell):
+        return [event[0] for event in cell.events]
+
+
+class Results(Cells):
+    def test_come_with_the_end_and_need_no_answer(self):
+        self.assertNotIn("ack", self.run_cell("6 * 7").emitted("result")[0][0])
+
+    def test_in_the_midst_of_a_cell_keep_their_order(self):
+        cell = self.run_cell("get_ipython().run_cell('1')\nprint('after')\n2")
+        self.assertEqual(self.kinds(cell), ["result", "stdout", "result"])
+        self.assertTrue(cell.emitted("result")[0][0]["ack"])
+        self.assertEqual(
+            self.kinds(self.run_cell("import sys\nsys.displayhook(1); sys.displayhook(2); print('after')")),
+            ["result", "result", "stdout"],
+        )
+        self.run_cell("get_ipython().ast_node_interactivity = 'all'")
+        self.assertEqual(self.kinds(self.run_cell("1\nprint(2)\n3")), ["result", "stdout", "result"])
+        self.run_cell("get_ipython().ast_node_interactivity = 'last_expr'")
+
+    def test_come_before_what_callbacks_show(self):
+        self.run_cell("def late(): print('late')\nget_ipython().events.register('post_execute', late)")
+        self.assertEqual(self.kinds(self.run_cell("1")), ["result", "stdout"])
+        self.run_cell("get_ipython().events.unregister('post_execute', late)")
+
+    def test_of_threads_that_outlive_their_cell_are_displays(self):
+        cell = self.worker.start(
+            "import threading\n"
+            "gate = threading.Event()\n"
+            "thread = threading.Thread(target=lambda: (gate.wait(), get_ipython().displayhook(5)))\n"
+            "thread.start()"
+        )
+        self.worker.finish(cell)
+        ((header, _),) = self.run_cell("gate.set(); thread.join()").emitted("display")
+        self.assertEqual(header["id"], cell)
+
+    def test_know_what_was_told_of_a_builtin_type(self):
+        self.run_cell("_f = get_ipython().display_formatter.formatters['text/html']")
+        self.run_cell("_f.for_type(int, '<b>{}</b>'.format);")
+        self.assertEqual(data(*self.run_cell("3").emitted("result")[0]), {"text/plain": "3", "text/html": "<b>3</b>"})
+        self.run_cell("_f.pop(int);")
+        self.assertEqual(data(*self.run_cell("3").emitted("result")[0]), {"text/plain": "3"})
+
+
+class Errors(Cells):
+    def fail_cell(self, code):
+        cell = self.worker.run(code)
+        self.assertFalse(cell.ok)
+        return cell
+
+    def test_are_shown_once_and_then_end_the_cell(self):
+        cell = self.fail_cell("print('before')\n1 / 0")
+        self.assertEqual(self.kinds(cell), ["stdout", "error"])
+        self.assertTrue(cell.header["shown"])
+        shown = cell.events[1][1]
+        self.assertEqual(
+            [shown[name] for name in ("ename", "evalue", "traceback")],
+            [cell.header[name] for name in ("ename", "evalue", "traceback")],
+        )
+        self.assertIn("----> 2 1 / 0", uncoloured(cell.traceback))
+
+    def test_that_end_no_cell_are_shown_where_they_come(self):
+        cell = self.run_cell("get_ipython().run_cell('1 / 0')\nprint('after')")
+        self.assertEqual(self.kinds(cell), ["error", "stdout"])
+
+    def test_of_usage_are_one_line(self):
+        cell = self.fail_cell("%nosuch")
+        self.assertEqual(cell.text("stderr"), "UsageError: Line magic function `%nosuch` not found.\n")
+        self.assertTrue(cell.header["shown"])
+
+    def test_in_the_worker_end_where_the_cell_called_it(self):
+        self.assertNotIn("capsule_worker", self.fail_cell("input()").traceback)
+
+    def test_in_groups_show_all(self):
+        # IPython shows only the outermost, and from version 9 on nothing but text on the standard error.
+        if sys.version_info >= (3, 11):
+            text = uncoloured(self.fail_cell("raise ExceptionGroup('some', [ValueError(1), KeyError(2)])").traceback)
+            self.assertIn("ValueError: 1", text)
+            self.assertIn("KeyError: 2", text)
+            self.assertNotIn("interactiveshell.py", text)
+
+    def test_that_are_very_long_are_cut(self):
+        cell = self.fail_cell("raise ValueError('x' * 10_000_000)")
+        self.assertLess(len(cell.traceback), 500_000)
+
+    def test_of_tasks_name_the_cell(self):
+        self.run_cell("import asyncio\nasync def fail():\n    raise ValueError('lost')\n\nt = asyncio.create_task(fail())")
+        cell = self.worker.start("await asyncio.sleep(0); del t; __import__('gc').collect();")
+        _, _, (text,) = self.worker.until(lambda event: event[0] == "stream")
+        self.assertRegex(text.decode(), r"Cell In\[\d+\], line 3, in fail\n")
+        self.worker.finish(cell)
+
+
+class Programs(Cells):
+    def test_write_in_order_with_what_is_printed(self):
+        cell = self.run_cell("print('a')\n!echo b; echo c >&2; echo d\nprint('e')")
+        self.assertEqual(cell.events, [("stdout", "a\nb\nc\nd\ne\n")])
+
+    def test_say_how_they_ended(self):
+        for command, status in (("exit 3", "3"), ("kill -9 $$", "-9"), ("sh -c 'kill -15 $$'", "-15"), ("true", "0")):
+            self.assertEqual(self.run_cell(f"!{command}\n_exit_code").result(), status)
+
+    def test_are_captured_with_what_is_printed(self):
+        self.run_cell("%%capture out\nprint('a')\n!printf '\\303\\274'; echo b >&2")
+        self.assertEqual(self.run_cell("out.stdout").result(), repr("a\n\u00fcb\n"))
+
+    def test_end_by_an_interrupt_with_all_they_started(self):
+        # Not only those that hear of it.
+        sleep = f"sleep {10_000_000 + os.getpid()}"
+        for command in (f"{sleep}; {sleep}", f"trap '' INT; {sleep} & wait; {sleep}"):
+            cell = self.worker.start(f"print('now')\n!{command}\nprint('not reached')")
+            self.worker.until_text("now\n")
+            self.worker.signal("cancel", id=cell)
+            done = self.worker.finish(cell)
+            self.assertEqual(done.ename, "KeyboardInterrupt")
+            self.assertNotIn("not reached", done.text())
+        self.assertEqual(self.run_cell(f"!pgrep -cf '^{sleep}'").text(), "0\n")
+
+
+class Loop(Cells):
+    def test_takes_tasks_of_cells_that_are_not_asynchronous(self):
+        # In other kernels all cells run in the loop.
+        self.run_cell("import asyncio\ntask = asyncio.create_task(asyncio.sleep(0, 'done'))")
+        self.assertEqual(self.run_cell("await task").result(), "'done'")
+        self.assertEqual(self.run_cell("asyncio.get_running_loop() is asyncio.get_event_loop()").result(), "True")
+
+    def test_can_be_run_by_cells(self):
+        for call in ("asyncio.run({})", "asyncio.get_event_loop().run_until_complete({})"):
+            code = f"import asyncio\nprint({call.format('asyncio.sleep(0, 1)')})\nasyncio.get_running_loop();"
+            self.assertEqual(self.run_cell(code).text(), "1\n")
+
+
+class Questions(Cells):
+    def complete(self, code):
+        return self.worker.complete(code)
+
+    def test_about_names_magics_and_files(self):
+        self.run_cell("some_name = 1")
+        answer = self.complete("some_n")
+        self.assertEqual([answer[name] for name in ("matches", "start", "end")], [["some_name"], 0, 6])
+        self.assertIn("%timeit", self.complete("%timei")["matches"])
+        self.assertEqual(self.complete("x = some_n")["start"], 4)
+        self.assertEqual(self.complete("'\U0001f600'; some_n")["start"], 5)
+
+    def test_are_answered_in_time_when_jedi_is_late(self):
+        self.run_cell("from capsule_worker.ipython import completion\ncompletion._DEADLINE_SECONDS = 0")
+        self.run_cell("other_name = 1")
+        self.assertEqual(self.complete("other_n")["matches"], ["other_name"])
+        self.run_cell("completion._DEADLINE_SECONDS = 2.0")
+
+    def test_about_objects(self):
+        header, buffers = self.worker.ask("inspect", "len(", cursor=3, detail=0)
+        self.assertIn("number of items", data(header, buffers)["text/plain"])
+        header, _ = self.worker.ask("inspect", "no_such_name", cursor=3, detail=0)
+        self.assertFalse(header["found"])
+
+    def test_whether_code_is_complete(self):
+        cases = (("for i in x:", "incomplete"), ("%time 1", "complete"), ("!ls", "complete"), ("x =", "invalid"))
+        for code, status in cases:
+            self.assertEqual(self.worker.ask("is_complete", code)[0]["status"], status, code)
+        self.assertEqual(self.worker.ask("is_complete", "if x:")[0]["indent"], "    ")
+
+
+class History(Cells):
+    def test_is_of_the_session_alone(self):
+        self.run_cell("first_line = 1")
+        self.run_cell("%history -g first_line*")
+        self.assertIn("first_line = 1", self.run_cell("%history -g first_l*").text())
+        self.assertEqual(self.run_cell("2\n").result(), "2")
+        self.assertEqual(self.run_cell("%history -l 1").text(), "2\n")
+
+    def test_holds_no_outputs(self):
+        # IPython 9 keeps all that is printed and shown, and hides the streams' own write() to get it.
+        self.assertEqual(self.run_cell("print('x' * 10)\n'write' in vars(__import__('sys').stdout)").result(), "False")
+        self.run_cell("display(1)\n2")
+        self.assertEqual(self.run_cell("dict(getattr(get_ipython().history_manager, 'outputs', {}))").result(), "{}")
+
+    def test_begins_with_the_count_of_the_session(self):
+        with ipython() as worker:
+            worker.count = 7
+            worker.run("'eight'")
+            self.assertEqual(worker.run("In[8], Out[8], In[3], len(In)").result(), "(\"'eight'\", 'eight', '', 10)")
+
+
+class Payloads(Cells):
+    def test_of_one_kind_replace_each_other(self):
+        cell = self.run_cell("get_ipython().set_next_input('a')\nget_ipython().set_next_input('b', replace=True)")
+        self.assertEqual(cell.payload, [{"source": "set_next_input", "text": "b", "replace": True}])
+
+    def test_ask_for_the_end(self):
+        self.assertEqual(self.run_cell("exit").payload, [{"source": "ask_exit", "keepkernel": False}])

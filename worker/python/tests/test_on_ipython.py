@@ -1,0 +1,69 @@
+"""What holds whatever the engine is, on IPython."""
+
+from . import client, test_async, test_display, test_execution, test_input, test_interrupts, test_lifecycle, test_output
+
+
+class OnIPython:
+    @classmethod
+    def setUpClass(cls):
+        client.ENGINE = "ipython"
+        cls.addClassCleanup(setattr, client, "ENGINE", "plain")
+        super().setUpClass()
+
+
+class Modes(OnIPython, test_async.Modes):
+    pass
+
+
+class AsyncCells(OnIPython, test_async.AsyncCells):
+    test_fail_with_their_own_lines = None  # which look differently
+
+
+class BackgroundTasks(OnIPython, test_async.BackgroundTasks):
+    # IPython imports it at once.
+    test_asyncio_is_imported_after_the_cell_when_async_code_is_to_be_expected = None
+
+
+class Displays(OnIPython, test_display.Displays):
+    pass
+
+
+class Results(OnIPython, test_execution.Results):
+    pass
+
+
+class Names(OnIPython, test_execution.Names):
+    # What IPython itself does with these, it does.
+    test_are_untouched_by_silent_and_unstored_cells = None
+    test_of_the_last_values = None
+    test_of_the_notebook_cannot_be_lost = None
+    test_of_the_library_are_not_taken_by_files_of_the_notebook = None  # looks at a traceback
+
+
+class UserExpressions(OnIPython, test_execution.UserExpressions):
+    pass
+
+
+class Input(OnIPython, test_input.Input):
+    pass
+
+
+class Interrupts(OnIPython, test_interrupts.Interrupts):
+    test_show_where_the_cell_was = None  # looks at a traceback, and at a frame that IPython has for one statement only
+
+
+class Lifecycle(OnIPython, test_lifecycle.Lifecycle):
+    test_shutdown_runs_exit_handlers_and_flushes_files = None  # opens descriptor 1, which IPython 9 lets nobody do
+    test_its_descriptors_are_out_of_reach = None  # the low ones, which the worker has left, are the event loop's here
+
+
+class Order(OnIPython, test_output.Order):
+    pass
+
+
+class Buffering(OnIPython, test_output.Buffering):
+    pass
+
+
+class LateOutput(OnIPython, test_output.LateOutput):
+    pass
