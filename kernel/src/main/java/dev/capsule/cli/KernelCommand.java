@@ -5,7 +5,7 @@ import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.WireException;
 import dev.capsule.kernel.History;
 import dev.capsule.kernel.Kernel;
-import dev.capsule.sandbox.Launch;
+import dev.capsule.policy.Profile;
 import dev.capsule.session.Session;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.ProcessWatch;
@@ -26,10 +26,13 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/// `capsule kernel -f FILE [--python PATH] [--history FILE]`: what Jupyter starts. Builds every object by hand.
+/// `capsule kernel -f FILE …`: what Jupyter starts. Builds every object by hand.
 final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
-    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--history FILE]";
+    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--history FILE]"
+            + " [--profile NAME] [--sandbox auto|L1|L2|L3|none] [--network none|host]";
+    private static final List<String> OPTIONS = List.of("-f", "--python", "--history", "--profile", "--sandbox",
+            "--network");
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -64,7 +67,7 @@ final class KernelCommand {
         var options = new HashMap<String, String>();
         for (int i = 0; i < args.size(); i += 2) {
             String name = args.get(i).equals("--connection-file") ? "-f" : args.get(i);
-            if (!List.of("-f", "--python", "--history").contains(name) || i + 1 == args.size()) {
+            if (!OPTIONS.contains(name) || i + 1 == args.size()) {
                 throw new RefusedException((i + 1 == args.size() ? name + " has no value" : name + " is not an option")
                         + "\n" + USAGE);
             }
@@ -81,13 +84,18 @@ final class KernelCommand {
         var environment = System.getenv();
         Path python = python(options.get("--python"), environment);
         var clock = new Clock();
-        var session = new Session(launch(python, environment), clock);
-        var connection = ConnectionInfo.read(Path.of(options.getOrDefault("-f", "")));
+        var connectionFile = Path.of(options.getOrDefault("-f", ""));
+        var plan = WorkerPlan.of(new WorkerPlan.Settings(python, worker(), options.getOrDefault("--profile", "default"),
+                confined(options.getOrDefault("--sandbox", "auto")),
+                network(options.getOrDefault("--network", "none")), connectionFile, environment));
+        var session = new Session(plan, clock);
+        var connection = ConnectionInfo.read(connectionFile);
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {
-            kernel = new Kernel(connection, session, history, version(), languageVersion(python),
+            kernel = new Kernel(connection, session, history,
+                    new Kernel.Identity(version(), languageVersion(python), plan::describe, plan::warnings),
                     System.getProperty("user.name"), clock);
         } catch (WireException | ChannelException e) {
             session.close();
@@ -142,10 +150,17 @@ final class KernelCommand {
         };
     }
 
-    private static Launch launch(Path python, Map<String, String> environment) {
-        var setpriv = Optional.of(Path.of("/usr/bin/setpriv")).filter(Files::isExecutable);
-        return Launch.unsandboxed(List.of(python.toString(), worker().toString()), setpriv, environment,
-                Path.of("").toAbsolutePath());
+    private static WorkerPlan.Confined confined(String name) {
+        return WorkerPlan.Confined.of(name).orElseThrow(() -> new RefusedException(
+                "--sandbox " + name + " is not one of auto, L1, L2, L3, none\n" + USAGE));
+    }
+
+    private static Profile.Network network(String name) {
+        return switch (name) {
+            case "none" -> Profile.Network.NONE;
+            case "host" -> Profile.Network.HOST;
+            default -> throw new RefusedException("--network " + name + " is neither none nor host\n" + USAGE);
+        };
     }
 
     /// The worker's program: beside the jar where it is installed, in the source tree where it is built.

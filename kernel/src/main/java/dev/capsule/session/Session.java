@@ -5,7 +5,6 @@ import dev.capsule.frame.FrameException;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
-import dev.capsule.sandbox.Launch;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
@@ -41,7 +40,7 @@ public final class Session {
     /// Executions whose late output still finds its cell.
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
-    private final Launch launch;
+    private final WorkerProcess.Launches launches;
     private final ScheduledExecutorService clock;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
@@ -81,8 +80,8 @@ public final class Session {
     }
 
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(Launch launch, ScheduledExecutorService clock) {
-        this.launch = launch;
+    public Session(WorkerProcess.Launches launches, ScheduledExecutorService clock) {
+        this.launches = launches;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -99,7 +98,7 @@ public final class Session {
         var attendant = new Attendant();
         current = Optional.of(attendant);
         try {
-            worker = Optional.of(WorkerProcess.start(++workerCount, launch, attendant));
+            worker = Optional.of(WorkerProcess.start(++workerCount, launches, attendant));
         } catch (IOException e) {
             clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
         }

@@ -12,6 +12,7 @@ import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashSet;
@@ -67,6 +68,14 @@ public final class WorkerProcess {
 
     private static final int MAX_BOOT_OUTPUT_BYTES = 8 << 10;
 
+    /// Says how a worker is to be started.
+    public interface Launches {
+        /// May wait until that is known; each is used once.
+        ///
+        /// @throws IOException if there is no way; the message is for a person
+        Launch next() throws IOException;
+    }
+
     /// Hears what the process says; every call comes on its thread.
     public interface Listener {
         /// @throws FrameException if the frame makes no sense: the worker is ended
@@ -79,7 +88,7 @@ public final class WorkerProcess {
         void ended(End end);
     }
 
-    private final Launch launch;
+    private final Launches launches;
     private final Listener listener;
     private final CompletableFuture<End> ended = new CompletableFuture<>();
     private final Posix.Pipe wakePipe;
@@ -93,7 +102,8 @@ public final class WorkerProcess {
     private final int requestsReadEnd;
     private final int controlReadEnd;
 
-    // Guarded by this.
+    // Guarded by this; both from the start of the process on.
+    private Optional<Launch> launch = Optional.empty();
     private Optional<Child> process = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
@@ -120,8 +130,8 @@ public final class WorkerProcess {
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
-    private WorkerProcess(Launch launch, Listener listener) throws IOException {
-        this.launch = launch;
+    private WorkerProcess(Launches launches, Listener listener) throws IOException {
+        this.launches = launches;
         this.listener = listener;
         var requestsPipe = open();
         var controlPipe = open();
@@ -166,8 +176,8 @@ public final class WorkerProcess {
     ///
     /// @param number tells this worker from earlier ones, in logs
     /// @throws IOException if the system gives no more pipes
-    public static WorkerProcess start(int number, Launch launch, Listener listener) throws IOException {
-        var worker = new WorkerProcess(launch, listener);
+    public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
+        var worker = new WorkerProcess(launches, listener);
         worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
                 FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));
         Thread.ofPlatform().name("worker-" + number).daemon().start(worker::run);
@@ -199,7 +209,7 @@ public final class WorkerProcess {
 
     /// Signals the worker from outside: it is continued in case it is stopped, and gets SIGINT.
     public synchronized void interruptFromOutside() {
-        process.flatMap(live -> live.descendant(launch.depth())).ifPresent(pid -> {
+        process.flatMap(live -> live.descendant(launch.orElseThrow().depth())).ifPresent(pid -> {
             Posix.kill(pid, Posix.SIGCONT);
             Posix.kill(pid, Posix.SIGINT);
         });
@@ -231,7 +241,8 @@ public final class WorkerProcess {
             end = serve();
         } catch (IOException e) {
             kill();
-            end = new End.NotStarted(e.toString());
+            // Of an exception about a file, the message is its name only.
+            end = new End.NotStarted(e instanceof FileSystemException ? e.toString() : String.valueOf(e.getMessage()));
         } catch (RuntimeException | Error e) {
             // Too little memory for what it said, perhaps. Its cell must end all the same.
             LOG.log(Level.ERROR, "listening to a worker", e);
@@ -250,9 +261,7 @@ public final class WorkerProcess {
     }
 
     private void bury() {
-        if (isLeftToItself()) {
-            launched().ifPresent(dead -> Guardian.release(dead.pid()));
-        }
+        launched().filter(_ -> isLeftToItself()).ifPresent(dead -> Guardian.release(dead.pid()));
         Child.killOrphans();
         requests.close();
         control.close();
@@ -261,6 +270,7 @@ public final class WorkerProcess {
     }
 
     private void launch() throws IOException {
+        var launch = launches.next();
         int nothing = Posix.openToRead(NOTHING);
         Child started;
         try {
@@ -268,6 +278,13 @@ public final class WorkerProcess {
                     frames.writeEnd(), controlReadEnd));
         } finally {
             Posix.close(nothing);
+        }
+        synchronized (this) {
+            this.launch = Optional.of(launch);
+            process = Optional.of(started);
+            if (killed) {
+                started.killTree();
+            }
         }
         if (isLeftToItself()) {
             Guardian.guard(started.pid());
@@ -277,18 +294,12 @@ public final class WorkerProcess {
             wake();
             return null;
         });
-        synchronized (this) {
-            process = Optional.of(started);
-            if (killed) {
-                started.killTree();
-            }
-        }
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
     }
 
     /// Whether nothing but this process ends what the worker starts.
-    private boolean isLeftToItself() {
-        return launch.depth() == 0 && !launch.confinement().ownsThread();
+    private synchronized boolean isLeftToItself() {
+        return launch.filter(used -> used.depth() == 0 && !used.confinement().ownsThread()).isPresent();
     }
 
     private synchronized Optional<Child> launched() {
@@ -499,8 +510,12 @@ public final class WorkerProcess {
         var end = verdict().orElse(End.of(dead.exit().join()));
         return said
                 ? end
-                : new End.NotStarted(launch.program() + " " + end.cause() + " before it was ready"
+                : new End.NotStarted(program() + " " + end.cause() + " before it was ready"
                         + (bootOutput.isEmpty() ? "" : "\n" + bootOutput.toString().strip()));
+    }
+
+    private synchronized String program() {
+        return launch.orElseThrow().program();
     }
 
     private synchronized Optional<End> verdict() {
