@@ -10,10 +10,13 @@ import dev.capsule.sandbox.Program;
 import dev.capsule.sandbox.Sandbox;
 import dev.capsule.sandbox.Tier;
 import dev.capsule.sandbox.Workspace;
+import dev.capsule.sandbox.WorkspaceWatch;
 import dev.capsule.worker.LocalProcesses;
 import dev.capsule.worker.PythonFiles;
 import dev.capsule.worker.WorkerProcess.Launches;
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -28,6 +31,8 @@ import java.util.stream.Stream;
 /// How a kernel's workers are started: profile, sandbox and files. What the machine offers is found out beside the
 /// kernel's own start; whoever needs to know waits for it.
 final class WorkerPlan implements Launches {
+    private static final Logger LOG = System.getLogger(WorkerPlan.class.getName());
+
     /// What tells a program about language and time, and is nobody's secret.
     private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "CAPSULE_ENCODING");
 
@@ -65,7 +70,8 @@ final class WorkerPlan implements Launches {
     private sealed interface Decision {
         record Unsandboxed(Launch launch) implements Decision {}
 
-        record Sandboxed(Sandbox sandbox, Workspace workspace, Program program) implements Decision {}
+        record Sandboxed(Sandbox sandbox, Workspace workspace, Program program,
+                Optional<WorkspaceWatch> watch) implements Decision {}
 
         /// @param why no worker may be started
         record Refused(String why) implements Decision {}
@@ -115,7 +121,7 @@ final class WorkerPlan implements Launches {
     public Launch next() throws IOException {
         return switch (decision.join()) {
             case Decision.Unsandboxed(var launch) -> launch;
-            case Decision.Sandboxed(var sandbox, var workspace, var program) ->
+            case Decision.Sandboxed(var sandbox, var workspace, var program, _) ->
                 sandbox.launch(profile, program, workspace);
             case Decision.Refused(var why) -> throw new IOException(why);
         };
@@ -125,7 +131,7 @@ final class WorkerPlan implements Launches {
     String describe() {
         return switch (decision.join()) {
             case Decision.Unsandboxed _ -> "NOT SANDBOXED: cells may do all that you may";
-            case Decision.Sandboxed(var sandbox, var workspace, var program) -> String.join("; ", Stream.concat(
+            case Decision.Sandboxed(var sandbox, var workspace, var program, _) -> String.join("; ", Stream.concat(
                     Stream.of("profile " + profile.name() + ", sandbox " + sandbox.tier()),
                     sandbox.notes(profile, program, workspace).stream()).toList());
             case Decision.Refused(var why) -> "no cell can be run: " + why;
@@ -138,10 +144,29 @@ final class WorkerPlan implements Launches {
             case Decision.Unsandboxed _ ->
                 List.of("this kernel is not sandboxed (--sandbox none): cells may do all that "
                         + "you may; \"capsule install --replace\" installs it with a sandbox");
-            case Decision.Sandboxed(_, Workspace.Scratch(var why), _) when profile.files() == Profile.Files.WORKSPACE ->
+            case Decision.Sandboxed(_, Workspace.Scratch(var why), _, _) when profile
+                    .files() == Profile.Files.WORKSPACE ->
                 List.of("cells see none of your files, and what they write is lost with the kernel: " + why);
             case Decision.Sandboxed _,Decision.Refused _ -> List.of();
         };
+    }
+
+    /// What a person should know of what the last cell has done.
+    List<String> remarks() {
+        if (decision.isDone() && decision.join() instanceof Decision.Sandboxed sandboxed
+                && sandboxed.watch.isPresent()) {
+            try {
+                var names = sandboxed.watch.get().appeared();
+                return names.isEmpty()
+                        ? List.of()
+                        : List.of(
+                                "this cell has made %s in the notebook's directory: what you run there may execute it; "
+                                        .formatted(String.join(", ", names)) + "look before you do, or delete it");
+            } catch (IOException e) {
+                LOG.log(Level.WARNING, () -> "the workspace cannot be looked at: " + e);
+            }
+        }
+        return List.of();
     }
 
     private Decision decide() {
@@ -164,7 +189,11 @@ final class WorkerPlan implements Launches {
     private Decision sandboxed(List<Tier> tiers) throws IOException {
         var workspace = Workspace.of(directory(), home(), closed());
         return switch (Probe.run(new LocalProcesses(), tiers, workspace)) {
-            case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program());
+            case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program(),
+                    workspace instanceof Workspace.Directory directory
+                            && profile.files() == Profile.Files.WORKSPACE
+                                    ? Optional.of(new WorkspaceWatch(directory))
+                                    : Optional.empty());
             case Probe.Result.Unavailable unavailable -> new Decision.Refused(unavailable.message());
         };
     }

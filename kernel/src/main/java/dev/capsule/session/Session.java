@@ -10,6 +10,7 @@ import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -21,6 +22,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /// One language session. It outlives its worker: when one ends, a fresh one takes its place. It runs one execution at a
 /// time and never blocks its caller; what comes of an execution is told on the worker's thread. Safe for several
@@ -41,6 +43,7 @@ public final class Session {
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
     private final WorkerProcess.Launches launches;
+    private final Supplier<List<String>> remarks;
     private final ScheduledExecutorService clock;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
@@ -79,9 +82,11 @@ public final class Session {
         }
     }
 
+    /// @param remarks what a person should know of what the last cell has done
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, ScheduledExecutorService clock) {
+    public Session(WorkerProcess.Launches launches, Supplier<List<String>> remarks, ScheduledExecutorService clock) {
         this.launches = launches;
+        this.remarks = remarks;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -233,6 +238,8 @@ public final class Session {
             execution = running.orElseThrow();
             running = Optional.empty();
         }
+        remarks.get().forEach(remark -> execution.listener.stream("stderr",
+                "[Capsule: %s]\n".formatted(remark).getBytes(StandardCharsets.UTF_8)));
         execution.listener.settled(outcome(settlement));
     }
 
