@@ -155,6 +155,18 @@ def descendants(pid):
     return below
 
 
+def outside(kernel, inner):
+    """The id that a process below a kernel has here, by the one that it has inside of its sandbox."""
+    for pid in descendants(kernel):
+        try:
+            with open(f"/proc/{pid}/status") as file:
+                if int(re.search(r"NSpid:.*\s(\d+)\n", file.read())[1]) == inner:
+                    return pid
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended between the listing and the reading.
+    raise AssertionError(f"no process below {kernel} is {inner} inside of a sandbox")
+
+
 def _parent(pid):
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
