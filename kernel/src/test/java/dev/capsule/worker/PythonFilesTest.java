@@ -45,7 +45,14 @@ class PythonFilesTest {
     void aLinkElsewhereNeedsWhatItLeadsTo() throws IOException {
         Files.createDirectories(directory.resolve("shortcuts"));
         var link = Files.createSymbolicLink(directory.resolve("shortcuts/python3"), base.resolve("bin/python"));
-        assertEquals(List.of(base), PythonFiles.trees(link));
+        assertEquals(List.of(base, link), PythonFiles.trees(link));
+    }
+
+    /// One was not to be found inside, and the error named it as missing.
+    @Test
+    void aScriptInPlaceOfAnInterpreterIsNeededItself() throws IOException {
+        var script = Files.createFile(directory.resolve("my-python"));
+        assertEquals(List.of(script), PythonFiles.trees(script));
     }
 
     @Test
