@@ -239,7 +239,7 @@ def script(directory, text):
     """An executable that is a Python program, by whose name it is called."""
     path = Path(directory) / "python-script"
     path.write_text(f"#!{sys.executable}\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
     return str(path)
 
 

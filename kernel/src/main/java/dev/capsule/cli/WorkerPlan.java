@@ -1,5 +1,6 @@
 package dev.capsule.cli;
 
+import dev.capsule.audit.Event;
 import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
@@ -25,6 +26,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
@@ -56,11 +58,13 @@ final class WorkerPlan implements Launches {
         }
     }
 
+    /// @param version of Capsule
     /// @param python the interpreter's absolute path
     /// @param worker the program that it runs, in the directory of its modules
     /// @param profile its name
     /// @param connectionFile has the key that speaks for the user
-    record Settings(Path python, Path worker, String profile, Confined confined, Network network, Path connectionFile,
+    record Settings(String version, Path python, Path worker, String profile, Confined confined, Network network,
+            Path connectionFile,
             Map<String, String> environment) {
         Settings {
             environment = Map.copyOf(environment);
@@ -79,23 +83,25 @@ final class WorkerPlan implements Launches {
 
     private final Settings settings;
     private final Profile profile;
+    private final Consumer<Event> audit;
     private final CompletableFuture<Decision> decision = new CompletableFuture<>();
 
-    private WorkerPlan(Settings settings, Profile profile) {
+    private WorkerPlan(Settings settings, Profile profile, Consumer<Event> audit) {
         this.settings = settings;
         this.profile = profile;
+        this.audit = audit;
     }
 
     /// Begins to find out what this machine offers.
-    static WorkerPlan of(Settings settings) {
+    static WorkerPlan of(Settings settings, Consumer<Event> audit) {
         Supplier<Decision> decide;
         WorkerPlan plan;
         try {
             plan = new WorkerPlan(settings, Profiles.file(settings.environment).map(Profiles::load)
-                    .orElseGet(Profiles::builtIn).get(settings.profile).withNetwork(settings.network));
+                    .orElseGet(Profiles::builtIn).get(settings.profile).withNetwork(settings.network), audit);
             decide = plan::decide;
         } catch (PolicyException e) {
-            plan = new WorkerPlan(settings, Profile.LOCKED);
+            plan = new WorkerPlan(settings, Profile.LOCKED, audit);
             decide = () -> new Decision.Refused(String.valueOf(e.getMessage()));
         }
         plan.decideBy(decide);
@@ -105,11 +111,28 @@ final class WorkerPlan implements Launches {
     private void decideBy(Supplier<Decision> decide) {
         Thread.ofPlatform().name("probe").daemon().start(() -> {
             try {
-                decision.complete(decide.get());
+                var decided = decide.get();
+                audit.accept(started(decided));
+                decision.complete(decided);
             } catch (RuntimeException | Error e) {
                 decision.completeExceptionally(e);
             }
         });
+    }
+
+    private Event started(Decision decided) {
+        return switch (decided) {
+            case Decision.Unsandboxed _ -> new Event.KernelStarted(settings.version, profile.name(), Terms.NONE,
+                    directory().toString());
+            case Decision.Sandboxed(var sandbox, var workspace, _, _) -> new Event.KernelStarted(settings.version,
+                    profile.name(), sandbox.tier().name(), switch (workspace) {
+                        case Workspace.Directory(var path, _) -> path.toString();
+                        case Workspace.Scratch(var why) -> "none: " + why;
+                    });
+            case Decision.Refused(var why) ->
+                new Event.KernelStarted(settings.version, profile.name(), "refused: " + why,
+                        directory().toString());
+        };
     }
 
     /// What the cells may do and what of their outputs leaves.
@@ -118,13 +141,26 @@ final class WorkerPlan implements Launches {
     }
 
     @Override
-    public Launch next() throws IOException {
+    public Launch next(int number) throws IOException {
         return switch (decision.join()) {
-            case Decision.Unsandboxed(var launch) -> launch;
-            case Decision.Sandboxed(var sandbox, var workspace, var program, _) ->
-                sandbox.launch(profile, program, workspace);
+            case Decision.Unsandboxed(var launch) -> {
+                audit(number, launch, Terms.NONE);
+                yield launch;
+            }
+            case Decision.Sandboxed(var sandbox, var workspace, var program, _) -> {
+                var launch = sandbox.launch(profile, program, workspace);
+                audit(number, launch, sandbox.tier().name());
+                yield launch;
+            }
             case Decision.Refused(var why) -> throw new IOException(why);
         };
+    }
+
+    private void audit(int number, Launch launch, String tier) throws IOException {
+        int uid = launch.user() == Launch.KERNELS_OWN
+                ? (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid")
+                : launch.user();
+        audit.accept(new Event.WorkerSpawned(number, tier, profile.name(), launch.command(), uid));
     }
 
     /// In a few words, for the kernel's banner.
@@ -143,7 +179,7 @@ final class WorkerPlan implements Launches {
         return switch (decision.join()) {
             case Decision.Unsandboxed _ ->
                 List.of("this kernel is not sandboxed (--sandbox none): cells may do all that "
-                        + "you may; \"capsule install --replace\" installs it with a sandbox");
+                        + "you may; \"capsule install\" installs one that is sandboxed");
             case Decision.Sandboxed(_, Workspace.Scratch(var why), _, _) when profile
                     .files() == Profile.Files.WORKSPACE ->
                 List.of("cells see none of your files, and what they write is lost with the kernel: " + why);

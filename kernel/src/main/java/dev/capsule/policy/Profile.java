@@ -152,6 +152,26 @@ public record Profile(String name, Files files, Network network, Limits limits, 
         return List.copyOf(lines);
     }
 
+    /// What matters most of it, in one line.
+    public String summary() {
+        return String.join(", ", switch (files) {
+            case NONE -> "none of your files";
+            case WORKSPACE -> "the notebook's directory";
+        }, switch (network) {
+            case NONE -> "no network";
+            case HOST -> "this machine's network";
+        }, bytes(limits.memoryBytes) + " of memory", switch (limits.cellDeadline) {
+            case Deadline.Never() -> "cells of any length";
+            case Deadline.After(Duration time) -> "cells of up to %d s".formatted(time.toSeconds());
+        }, switch (outputs.mimeTypes) {
+            case MimeTypes.Every() -> "every kind of output";
+            case MimeTypes.Only(var forms) -> forms.size() + " kinds of output";
+        }, switch (outputs.comms) {
+            case WITHHELD -> "no widgets";
+            case ALLOWED -> "widgets";
+        });
+    }
+
     private static String shown(Map<String, Form> forms) {
         return forms.isEmpty()
                 ? "nothing"

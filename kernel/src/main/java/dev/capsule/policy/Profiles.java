@@ -151,7 +151,7 @@ public final class Profiles {
             var base = base(known);
             var limits = base.limits();
             return new Profile(name, choice("files", Profile.Files.class, base.files()),
-                    choice("network", Network.class, base.network()),
+                    network(base.network()),
                     new Limits(size("memory", limits.memoryBytes(), 64 * MIB, 16 * TIB),
                             count("processes", limits.processes(), 8, 1 << 20),
                             count("descriptors", limits.descriptors(), 64, 1 << 20),
@@ -175,6 +175,20 @@ public final class Profiles {
                         + String.join(", ", new TreeMap<>(known).keySet()) + " (or one defined above it)");
             }
             return base;
+        }
+
+        /// The file gives nobody the machine's network: who starts a kernel that has it is to see so.
+        private Network network(Network absent) {
+            Object value = fields.get("network");
+            if (value == null) {
+                return absent;
+            }
+            if (value.equals("none")) {
+                return Network.NONE;
+            }
+            throw wrong("network", value,
+                    "\"none\"; this machine's network is only given when a kernel is installed or "
+                            + "launched, with --network host");
         }
 
         private <T extends Enum<T>> T choice(String key, Class<T> type, T absent) {

@@ -1,5 +1,6 @@
 package dev.capsule.session;
 
+import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
 import dev.capsule.promise.Failure;
@@ -44,6 +45,7 @@ public final class Session {
 
     private final WorkerProcess.Launches launches;
     private final Supplier<List<String>> remarks;
+    private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
@@ -83,10 +85,13 @@ public final class Session {
     }
 
     /// @param remarks what a person should know of what the last cell has done
+    /// @param audit does not wait
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, Supplier<List<String>> remarks, ScheduledExecutorService clock) {
+    public Session(WorkerProcess.Launches launches, Supplier<List<String>> remarks, Consumer<Event> audit,
+            ScheduledExecutorService clock) {
         this.launches = launches;
         this.remarks = remarks;
+        this.audit = audit;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -100,10 +105,10 @@ public final class Session {
     private void startWorker() {
         greeted = false;
         unsent.clear();
-        var attendant = new Attendant();
+        var attendant = new Attendant(++workerCount);
         current = Optional.of(attendant);
         try {
-            worker = Optional.of(WorkerProcess.start(++workerCount, launches, attendant));
+            worker = Optional.of(WorkerProcess.start(workerCount, launches, attendant));
         } catch (IOException e) {
             clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
         }
@@ -123,6 +128,7 @@ public final class Session {
             send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
                     cell.allowStdin(), cell.userExpressions(), cell.code()));
         }
+        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
     }
 
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
@@ -202,6 +208,7 @@ public final class Session {
                 LOG.log(Level.INFO,
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
+                audit.accept(new Event.Killed(workerCount, "interrupted, and still running " + KILL_AFTER + " later"));
                 live.kill();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
@@ -257,7 +264,12 @@ public final class Session {
 
     /// Listens to one worker, on that worker's thread.
     private final class Attendant implements WorkerProcess.Listener {
+        private final int number;
         private boolean ready;
+
+        Attendant(int number) {
+            this.number = number;
+        }
 
         @Override
         public void frame(Frame.FromWorker frame) {
@@ -410,6 +422,10 @@ public final class Session {
                 }
             }
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+            if (end instanceof End.Violation(var message)) {
+                audit.accept(new Event.ProtocolViolation(number, message));
+            }
+            audit.accept(new Event.WorkerEnded(number, end.cause()));
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
             lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
         }

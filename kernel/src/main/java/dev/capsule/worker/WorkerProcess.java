@@ -72,8 +72,9 @@ public final class WorkerProcess {
     public interface Launches {
         /// May wait until that is known; each is used once.
         ///
+        /// @param number tells the worker from earlier ones
         /// @throws IOException if there is no way; the message is for a person
-        Launch next() throws IOException;
+        Launch next(int number) throws IOException;
     }
 
     /// Hears what the process says; every call comes on its thread.
@@ -88,6 +89,7 @@ public final class WorkerProcess {
         void ended(End end);
     }
 
+    private final int number;
     private final Launches launches;
     private final Listener listener;
     private final CompletableFuture<End> ended = new CompletableFuture<>();
@@ -130,7 +132,8 @@ public final class WorkerProcess {
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
-    private WorkerProcess(Launches launches, Listener listener) throws IOException {
+    private WorkerProcess(int number, Launches launches, Listener listener) throws IOException {
+        this.number = number;
         this.launches = launches;
         this.listener = listener;
         var requestsPipe = open();
@@ -174,10 +177,10 @@ public final class WorkerProcess {
 
     /// Starts a worker; whether that succeeds is told to the listener. The kernel's `hello` is sent already.
     ///
-    /// @param number tells this worker from earlier ones, in logs
+    /// @param number tells this worker from earlier ones
     /// @throws IOException if the system gives no more pipes
     public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
-        var worker = new WorkerProcess(launches, listener);
+        var worker = new WorkerProcess(number, launches, listener);
         worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
                 FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));
         Thread.ofPlatform().name("worker-" + number).daemon().start(worker::run);
@@ -270,7 +273,7 @@ public final class WorkerProcess {
     }
 
     private void launch() throws IOException {
-        var launch = launches.next();
+        var launch = launches.next(number);
         int nothing = Posix.openToRead(NOTHING);
         Child started;
         try {

@@ -64,7 +64,7 @@ class WorkerProcessTest {
 
     private WorkerProcess start(String script) throws IOException {
         return WorkerProcess.start(1,
-                () -> new Launch("sh", List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
+                _ -> new Launch("sh", List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
                         Path.of("/")),
                 recorder);
     }
@@ -84,7 +84,7 @@ class WorkerProcessTest {
 
     @Test
     void aProgramThatIsNotThereIsNamed() throws Exception {
-        WorkerProcess.start(1, () -> new Launch("python", List.of("/nonexistent/python"), Map.of(), Path.of("/")),
+        WorkerProcess.start(1, _ -> new Launch("python", List.of("/nonexistent/python"), Map.of(), Path.of("/")),
                 recorder);
         var end = assertInstanceOf(End.NotStarted.class, recorder.awaitEnd());
         assertTrue(end.message().contains("/nonexistent/python"), end::message);
