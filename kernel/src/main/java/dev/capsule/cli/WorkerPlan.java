@@ -18,6 +18,7 @@ import dev.capsule.worker.WorkerProcess.Launches;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,6 +26,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -160,7 +162,18 @@ final class WorkerPlan implements Launches {
         int uid = launch.user() == Launch.KERNELS_OWN
                 ? (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid")
                 : launch.user();
-        audit.accept(new Event.WorkerSpawned(number, tier, profile.name(), launch.command(), uid));
+        audit.accept(new Event.WorkerSpawned(number, tier, profile.name(), arguments(launch), uid));
+    }
+
+    /// With those that bubblewrap reads from a file.
+    private static List<String> arguments(Launch launch) {
+        var arguments = new ArrayList<>(launch.command());
+        new TreeMap<>(launch.descriptors()).values().forEach(source -> {
+            if (source instanceof Launch.Source.Content(var bytes)) {
+                arguments.add(new String(bytes, StandardCharsets.ISO_8859_1));
+            }
+        });
+        return arguments;
     }
 
     /// In a few words, for the kernel's banner.
