@@ -264,6 +264,10 @@ final class WorkerPlan implements Launches {
         readOnly.add(settings.worker.toRealPath().resolveSibling(""));
         var environment = new HashMap<>(settings.environment);
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
+        if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {
+            // Each output is in a frame of its own, and cannot use a script that another one has brought.
+            environment.put("PLOTLY_RENDERER", "notebook_connected");
+        }
         var userBase = Path
                 .of(settings.environment.getOrDefault("PYTHONUSERBASE", home().resolve(".local").toString()));
         var userPackages = PythonFiles.userPackages(userBase);

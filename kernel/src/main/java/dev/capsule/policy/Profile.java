@@ -82,7 +82,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
         AS_IS,
         /// In a frame with an origin of its own, so that its scripts run but cannot reach the page.
         FRAMED,
-        /// With its HTML shown as text: front ends render HTML in Markdown, too.
+        /// With what front ends would run, load or make a link of shown as text: Markdown may hold HTML, and TeX links.
         ESCAPED
     }
 
@@ -104,7 +104,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
             new Outputs(
                     new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "image/png", Form.AS_IS, "image/jpeg",
                             Form.AS_IS, "image/gif", Form.AS_IS, "application/json", Form.AS_IS, "text/latex",
-                            Form.AS_IS, "text/markdown", Form.ESCAPED, "text/html", Form.FRAMED, "image/svg+xml",
+                            Form.ESCAPED, "text/markdown", Form.ESCAPED, "text/html", Form.FRAMED, "image/svg+xml",
                             Form.FRAMED)),
                     Leave.WITHHELD, Leave.WITHHELD));
 
@@ -178,7 +178,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
                 : new TreeMap<>(forms).entrySet().stream().map(form -> form.getKey() + switch (form.getValue()) {
                     case AS_IS -> "";
                     case FRAMED -> " (in a frame that cannot reach the page)";
-                    case ESCAPED -> " (HTML in it as text)";
+                    case ESCAPED -> " (HTML, links and pictures in it as text)";
                 }).collect(Collectors.joining(", "));
     }
 

@@ -301,7 +301,7 @@ public final class Profiles {
                     boolean fits = switch (form) {
                         case AS_IS -> true;
                         case FRAMED -> type.equals("text/html") || type.equals("image/svg+xml");
-                        case ESCAPED -> type.equals("text/markdown");
+                        case ESCAPED -> type.equals("text/markdown") || type.equals("text/latex");
                     };
                     if (fits) {
                         return form;
@@ -309,7 +309,7 @@ public final class Profiles {
                 }
             }
             throw wrong("mimeTypes." + type, value, "\"as-is\", \"withheld\", for text/html and image/svg+xml "
-                    + "\"framed\", or for text/markdown \"escaped\"");
+                    + "\"framed\", or for text/markdown and text/latex \"escaped\"");
         }
 
         private PolicyException wrong(String key, @Nullable Object value, String allowed) {

@@ -3,6 +3,7 @@ package dev.capsule.session;
 import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Profile;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
@@ -47,6 +48,7 @@ public final class Session {
     private final Supplier<List<String>> remarks;
     private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
+    private final Outlet outlet;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
 
@@ -72,24 +74,28 @@ public final class Session {
     /// One cell's run.
     private static final class Execution {
         private final String id;
+        private final int count;
         private final ExecutionListener listener;
 
         // Guarded by the session.
         private boolean interrupted;
         private boolean killed;
 
-        Execution(String id, ExecutionListener listener) {
+        Execution(String id, int count, ExecutionListener listener) {
             this.id = id;
+            this.count = count;
             this.listener = listener;
         }
     }
 
+    /// @param profile says what of the outputs leaves
     /// @param remarks what a person should know of what the last cell has done
     /// @param audit does not wait
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, Supplier<List<String>> remarks, Consumer<Event> audit,
-            ScheduledExecutorService clock) {
+    public Session(WorkerProcess.Launches launches, Profile profile, Supplier<List<String>> remarks,
+            Consumer<Event> audit, ScheduledExecutorService clock) {
         this.launches = launches;
+        outlet = new Outlet(profile);
         this.remarks = remarks;
         this.audit = audit;
         this.clock = clock;
@@ -121,7 +127,7 @@ public final class Session {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
             var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), listener);
+            var execution = new Execution(promise.id(), cell.executionCount(), listener);
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
@@ -152,7 +158,7 @@ public final class Session {
     public void inspect(String code, int cursor, int detail, Consumer<Optional<Answers.Inspection>> answer) {
         ask(id -> new Frame.Inspect(id, cursor, detail, code), answer,
                 resolve -> new Answers.Inspection(resolve.fields().bool("found"),
-                        Display.of(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
+                        outlet.display(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
     }
 
     public void isComplete(String code, Consumer<Optional<Answers.Completeness>> answer) {
@@ -247,13 +253,21 @@ public final class Session {
         }
         remarks.get().forEach(remark -> execution.listener.stream("stderr",
                 "[Capsule: %s]\n".formatted(remark).getBytes(StandardCharsets.UTF_8)));
-        execution.listener.settled(outcome(settlement));
+        var outcome = outcome(settlement, execution.listener);
+        var withheld = outlet.takeWithheld();
+        if (!withheld.isEmpty()) {
+            audit.accept(new Event.OutputWithheld(execution.count, withheld));
+        }
+        execution.listener.settled(outcome);
     }
 
-    private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, ExecutionListener listener) {
         return switch (settlement) {
-            case Settlement.Resolved<Frame.Resolve>(var resolve) ->
-                new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
+            case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
+                var payload = outlet.payload(resolve.buffers().getLast());
+                payload.shown().forEach(listener::display);
+                yield new Outcome.Succeeded(outlet.userExpressions(resolve.buffers().getFirst()), payload.json());
+            }
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
                 new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
             case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
@@ -282,13 +296,13 @@ public final class Session {
                     ready = true;
                 }
                 case Frame.Result(var id, var bundle) ->
-                    active(id).listener.result(Display.of(bundle, Optional.empty()));
+                    active(id).listener.result(outlet.display(bundle, Optional.empty()));
                 case Frame.Display(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.display(Display.of(bundle, displayId));
+                    emitter(id).listener.display(outlet.display(bundle, displayId));
                     acknowledge(id, ack);
                 }
                 case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.updateDisplay(Display.of(bundle, Optional.of(displayId)));
+                    emitter(id).listener.updateDisplay(outlet.display(bundle, Optional.of(displayId)));
                     acknowledge(id, ack);
                 }
                 case Frame.ClearOutput(var id, var waits, var ack) -> {

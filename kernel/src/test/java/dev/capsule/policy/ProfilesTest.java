@@ -173,8 +173,8 @@ class ProfilesTest {
                 "payloads (pager, next cell's text): withheld"), Profile.LOCKED.describe());
         assertTrue(Profile.DEFAULT.describe().contains("shown: application/json, image/gif, image/jpeg, image/png, "
                 + "image/svg+xml (in a frame that cannot reach the page), "
-                + "text/html (in a frame that cannot reach the page), text/latex, text/markdown (HTML in it as text), "
-                + "text/plain"));
+                + "text/html (in a frame that cannot reach the page), text/latex (HTML, links and pictures in it as "
+                + "text), text/markdown (HTML, links and pictures in it as text), text/plain"));
         assertEquals("none of your files, no network, 512 MiB of memory, cells of up to 30 s, 4 kinds of output, no "
                 + "widgets", Profile.LOCKED.summary());
         assertEquals("the notebook's directory, this machine's network, 2 GiB of memory, cells of any length, every "
