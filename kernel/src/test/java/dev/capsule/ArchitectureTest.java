@@ -41,7 +41,8 @@ class ArchitectureTest {
     /// Who may import whom; `cli` may import everything.
     private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
             "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "sandbox", List.of("policy"),
-            "worker", List.of("frame", "sandbox"), "session", List.of("worker", "promise", "frame", "sandbox"),
+            "worker", List.of("frame", "sandbox", "policy"), "session",
+            List.of("worker", "promise", "frame", "sandbox", "policy"),
             "kernel",
             List.of("channel", "jupyter", "session"));
 

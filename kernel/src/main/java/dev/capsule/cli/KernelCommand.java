@@ -88,7 +88,7 @@ final class KernelCommand {
         var plan = WorkerPlan.of(new WorkerPlan.Settings(python, worker(), options.getOrDefault("--profile", "default"),
                 confined(options.getOrDefault("--sandbox", "auto")),
                 network(options.getOrDefault("--network", "none")), connectionFile, environment));
-        var session = new Session(plan, clock);
+        var session = new Session(plan, plan.profile(), plan.advice(), clock);
         var connection = ConnectionInfo.read(connectionFile);
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));

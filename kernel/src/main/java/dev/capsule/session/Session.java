@@ -2,6 +2,9 @@ package dev.capsule.session;
 
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
+import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
@@ -41,6 +44,8 @@ public final class Session {
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
     private final WorkerProcess.Launches launches;
+    private final Profile profile;
+    private final Advice advice;
     private final ScheduledExecutorService clock;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
@@ -67,21 +72,25 @@ public final class Session {
     /// One cell's run.
     private static final class Execution {
         private final String id;
-        private final ExecutionListener listener;
+        private final Metered listener;
 
         // Guarded by the session.
+        private Optional<Future<?>> deadline = Optional.empty();
         private boolean interrupted;
         private boolean killed;
 
-        Execution(String id, ExecutionListener listener) {
+        Execution(String id, Metered listener) {
             this.id = id;
             this.listener = listener;
         }
     }
 
+    /// @param profile what its cells may use up
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, ScheduledExecutorService clock) {
+    public Session(WorkerProcess.Launches launches, Profile profile, Advice advice, ScheduledExecutorService clock) {
         this.launches = launches;
+        this.profile = profile;
+        this.advice = advice;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -111,7 +120,13 @@ public final class Session {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
             var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), listener);
+            var execution = new Execution(promise.id(),
+                    new Metered(listener, profile.limits().outputBytes(), advice));
+            execution.listener.whenExceeded(() -> interrupt(execution));
+            if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
+                execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
+                        time.toMillis(), TimeUnit.MILLISECONDS));
+            }
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
@@ -181,11 +196,18 @@ public final class Session {
     /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
     /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
     public void interrupt() {
+        Optional<Execution> execution;
         synchronized (this) {
-            if (running.isEmpty()) {
+            execution = running;
+        }
+        execution.ifPresent(this::interrupt);
+    }
+
+    private void interrupt(Execution execution) {
+        synchronized (this) {
+            if (running.filter(execution::equals).isEmpty()) {
                 return;
             }
-            var execution = running.get();
             send(new Frame.Cancel(execution.id));
             if (execution.interrupted) {
                 return;
@@ -202,6 +224,10 @@ public final class Session {
         }
         // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
         inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    }
+
+    private synchronized Optional<WorkerProcess> worker() {
+        return worker;
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
@@ -229,20 +255,28 @@ public final class Session {
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
         Execution execution;
+        boolean killedForMemory;
         synchronized (this) {
             execution = running.orElseThrow();
             running = Optional.empty();
+            execution.deadline.ifPresent(due -> due.cancel(false));
+            killedForMemory = settlement instanceof Settlement.Rejected && worker.isPresent()
+                    && worker.get().killedForMemory();
         }
-        execution.listener.settled(outcome(settlement));
+        if (execution.listener.isBomb()) {
+            worker().ifPresent(WorkerProcess::endOthers);
+        }
+        execution.listener.settled(outcome(settlement, killedForMemory));
     }
 
-    private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, boolean killedForMemory) {
         return switch (settlement) {
             case Settlement.Resolved<Frame.Resolve>(var resolve) ->
                 new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
-            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
+                advice.explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback()),
+                        killedForMemory);
+            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because(Outcome.WORKER_DIED, reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
@@ -383,6 +417,24 @@ public final class Session {
         }
 
         @Override
+        public void exceeded(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.exceed(limit));
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.curtailed(limit));
+        }
+
+        @Override
         public void ended(End end) {
             String cause;
             List<String> lost;
@@ -395,6 +447,9 @@ public final class Session {
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
+                if (end instanceof End.LimitExceeded(var limit)) {
+                    running.ifPresent(execution -> execution.listener.exceed(limit));
+                }
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
