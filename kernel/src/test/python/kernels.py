@@ -90,7 +90,7 @@ class Log:
 class Kernel:
     """One kernel process on ports of its own."""
 
-    def __init__(self, info=None, *, environment=None, home=None, workspace=None, change_argv=lambda argv: argv):
+    def __init__(self, info=None, *, environment=None, home=None, directory=None, change_argv=lambda argv: argv):
         self.info = info if info is not None else connection()
         file = tempfile.NamedTemporaryFile("w", suffix=".json", prefix="connection-", delete=False)
         self.connection_file = file.name
@@ -106,7 +106,7 @@ class Kernel:
         self.process = subprocess.Popen(
             change_argv(argv),
             env=self.environment,
-            cwd=workspace,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

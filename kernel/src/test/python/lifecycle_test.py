@@ -110,7 +110,7 @@ class Lifecycle(unittest.TestCase):
     def test_exit_handlers_run_at_shutdown(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
-        with Kernel(workspace=directory.name) as kernel, Client(kernel.info) as client:
+        with Kernel(directory=directory.name) as kernel, Client(kernel.info) as client:
             client.execute("import atexit, pathlib; atexit.register(pathlib.Path('trace').write_text, 'bye')")
             client.send("shutdown_request", {"restart": False}, channel="control")
             kernel.process.wait(PATIENCE)

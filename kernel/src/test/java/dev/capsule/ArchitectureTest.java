@@ -42,7 +42,7 @@ class ArchitectureTest {
     private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
             "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "audit", List.of(),
             "sandbox", List.of("policy"),
-            "worker", List.of("frame", "sandbox"), "session",
+            "worker", List.of("frame", "sandbox", "policy"), "session",
             List.of("worker", "promise", "frame", "sandbox", "audit", "policy"),
             "kernel",
             List.of("channel", "jupyter", "session"));

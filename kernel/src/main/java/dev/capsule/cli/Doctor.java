@@ -11,6 +11,7 @@ import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.Interpreter.Choice;
 import dev.capsule.worker.Interpreter.Python;
 import dev.capsule.worker.Interpreter.Unusable;
+import dev.capsule.worker.WorkerProcess;
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -56,6 +57,7 @@ final class Doctor implements Callable<Integer> {
         var tiers = sandboxes();
         var profiles = profiles();
         specs(tiers, profiles);
+        ok("limits", "enforced by " + WorkerProcess.enforcement());
         audit();
         onPath("node", "apt-get install nodejs (for JavaScript cells, yet to come)");
         return canRun ? 0 : 1;

@@ -93,7 +93,7 @@ final class KernelCommand {
         var terms = terms(options, record);
         var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(), terms.profile(),
                 confined(terms.sandbox()), network(terms.network()), connectionFile, environment), record);
-        var session = new Session(plan, plan.profile(), plan::remarks, record, clock);
+        var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);
         var connection = ConnectionInfo.read(connectionFile);
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));

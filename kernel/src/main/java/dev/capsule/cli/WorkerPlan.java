@@ -12,6 +12,7 @@ import dev.capsule.sandbox.Sandbox;
 import dev.capsule.sandbox.Tier;
 import dev.capsule.sandbox.Workspace;
 import dev.capsule.sandbox.WorkspaceWatch;
+import dev.capsule.session.Advice;
 import dev.capsule.worker.LocalProcesses;
 import dev.capsule.worker.PythonFiles;
 import dev.capsule.worker.WorkerProcess.Launches;
@@ -176,6 +177,15 @@ final class WorkerPlan implements Launches {
         return arguments;
     }
 
+    /// What a person is told when a cell meets what the profile does not allow.
+    Advice advice() {
+        var kept = switch (settings.confined) {
+            case Confined.Not() -> Advice.Kept.FREE;
+            case Confined.Automatically _,Confined.By _ -> Advice.Kept.SANDBOXED;
+        };
+        return new Advice(profile, Profiles.file(settings.environment), kept, directory());
+    }
+
     /// In a few words, for the kernel's banner.
     String describe() {
         return switch (decision.join()) {
@@ -261,7 +271,8 @@ final class WorkerPlan implements Launches {
 
     private Program program() throws IOException {
         var readOnly = new ArrayList<>(PythonFiles.trees(settings.python));
-        readOnly.add(settings.worker.toRealPath().resolveSibling(""));
+        // With the directory that its package is found in.
+        readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
         if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {

@@ -100,7 +100,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
 
     /// For a stranger's notebook in a directory of its own.
     public static final Profile DEFAULT = new Profile("default", Files.WORKSPACE, Network.NONE,
-            new Limits(2 * GIB, 256, 1024, GIB, 256 * MIB, 4 * GIB, new Deadline.Never(), 16 * MIB),
+            new Limits(2 * GIB, 256, 1024, GIB, 256 * MIB, 4 * GIB, new Deadline.Never(), 256 * MIB),
             new Outputs(
                     new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "image/png", Form.AS_IS, "image/jpeg",
                             Form.AS_IS, "image/gif", Form.AS_IS, "application/json", Form.AS_IS, "text/latex",

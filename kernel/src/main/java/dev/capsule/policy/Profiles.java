@@ -154,7 +154,8 @@ public final class Profiles {
                     network(base.network()),
                     new Limits(size("memory", limits.memoryBytes(), 64 * MIB, 16 * TIB),
                             count("processes", limits.processes(), 8, 1 << 20),
-                            count("descriptors", limits.descriptors(), 64, 1 << 20),
+                            // A worker keeps its own from 200 on.
+                            count("descriptors", limits.descriptors(), 256, 1 << 20),
                             size("fileSize", limits.fileBytes(), KIB, 16 * TIB),
                             size("tmp", limits.tmpBytes(), MIB, TIB),
                             size("workspaceGrowth", limits.workspaceGrowthBytes(), KIB, 16 * TIB),

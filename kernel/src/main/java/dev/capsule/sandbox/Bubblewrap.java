@@ -2,6 +2,7 @@ package dev.capsule.sandbox;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.sandbox.Launch.Source;
 import dev.capsule.sandbox.Staging.Owners;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /// Turns what a worker may do into a call of bubblewrap (0.8 or later). Made for one launch, and used once.
@@ -84,8 +86,15 @@ public final class Bubblewrap {
         descriptors.put(SECCOMP_FD, new Source.Content(Seccomp.program(arch, sockets, Seccomp.Scope.OWN)));
         descriptors.put(ARGUMENTS_FD, text(String.join("\0", arguments) + "\0"));
         return new Launch(program.command().getFirst(), command(program), Map.of(), Path.of("/"), descriptors,
-                confinement(), List.of(), DEPTH,
-                user());
+                confinement(), List.of(), DEPTH, user(), Optional.of(quota(workspace)));
+    }
+
+    private Quota quota(Workspace workspace) {
+        var growing = workspace instanceof Workspace.Directory(var path, _)
+                && profile.files() == Profile.Files.WORKSPACE
+                        ? Map.of(Limit.WORKSPACE_GROWTH, path)
+                        : Map.<Limit, Path>of();
+        return new Quota(profile.limits(), List.of(Path.of("/dev/shm"), Path.of("/tmp"), HOME, SCRATCH), growing);
     }
 
     private List<String> command(Program program) {

@@ -1,5 +1,6 @@
 package dev.capsule.sandbox;
 
+import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
 import dev.capsule.sandbox.Seccomp.Scope;
@@ -77,7 +78,10 @@ public final class Fence {
         command.addAll(program.command());
         return new Launch(program.command().getFirst(), command,
                 Environments.of(profile, program, host.processors(), scratch, scratch), directory,
-                Map.of(), landlock, List.of(scratch), 0, user);
+                Map.of(), landlock, List.of(scratch), 0, user, Optional.of(new Quota(profile.limits(), List.of(),
+                        directory.equals(scratch)
+                                ? Map.of(Limit.TMP, scratch)
+                                : Map.of(Limit.TMP, scratch, Limit.WORKSPACE_GROWTH, directory))));
     }
 
     /// Something in the workspace that must not be written. What Landlock allows on a directory it allows on all that is in

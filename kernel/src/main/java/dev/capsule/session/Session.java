@@ -3,7 +3,9 @@ package dev.capsule.session;
 import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
@@ -45,6 +47,8 @@ public final class Session {
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
     private final WorkerProcess.Launches launches;
+    private final Profile profile;
+    private final Advice advice;
     private final Supplier<List<String>> remarks;
     private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
@@ -75,26 +79,29 @@ public final class Session {
     private static final class Execution {
         private final String id;
         private final int count;
-        private final ExecutionListener listener;
+        private final Metered listener;
 
         // Guarded by the session.
+        private Optional<Future<?>> deadline = Optional.empty();
         private boolean interrupted;
         private boolean killed;
 
-        Execution(String id, int count, ExecutionListener listener) {
+        Execution(String id, int count, Metered listener) {
             this.id = id;
             this.count = count;
             this.listener = listener;
         }
     }
 
-    /// @param profile says what of the outputs leaves
+    /// @param profile what its cells may use up, and what of their outputs leaves
     /// @param remarks what a person should know of what the last cell has done
     /// @param audit does not wait
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, Profile profile, Supplier<List<String>> remarks,
+    public Session(WorkerProcess.Launches launches, Profile profile, Advice advice, Supplier<List<String>> remarks,
             Consumer<Event> audit, ScheduledExecutorService clock) {
         this.launches = launches;
+        this.profile = profile;
+        this.advice = advice;
         outlet = new Outlet(profile);
         this.remarks = remarks;
         this.audit = audit;
@@ -127,7 +134,13 @@ public final class Session {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
             var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), cell.executionCount(), listener);
+            var execution = new Execution(promise.id(), cell.executionCount(),
+                    new Metered(listener, profile.limits().outputBytes(), advice));
+            execution.listener.whenExceeded(() -> interrupt(execution));
+            if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
+                execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
+                        time.toMillis(), TimeUnit.MILLISECONDS));
+            }
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
@@ -198,11 +211,18 @@ public final class Session {
     /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
     /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
     public void interrupt() {
+        Optional<Execution> execution;
         synchronized (this) {
-            if (running.isEmpty()) {
+            execution = running;
+        }
+        execution.ifPresent(this::interrupt);
+    }
+
+    private void interrupt(Execution execution) {
+        synchronized (this) {
+            if (running.filter(execution::equals).isEmpty()) {
                 return;
             }
-            var execution = running.get();
             send(new Frame.Cancel(execution.id));
             if (execution.interrupted) {
                 return;
@@ -220,6 +240,10 @@ public final class Session {
         }
         // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
         inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    }
+
+    private synchronized Optional<WorkerProcess> worker() {
+        return worker;
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
@@ -247,13 +271,22 @@ public final class Session {
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
         Execution execution;
+        boolean killedForMemory;
         synchronized (this) {
             execution = running.orElseThrow();
             running = Optional.empty();
+            execution.deadline.ifPresent(due -> due.cancel(false));
+            killedForMemory = settlement instanceof Settlement.Rejected && worker.isPresent()
+                    && worker.get().killedForMemory();
+        }
+        if (execution.listener.isBomb()) {
+            worker().ifPresent(WorkerProcess::endOthers);
         }
         remarks.get().forEach(remark -> execution.listener.stream("stderr",
                 "[Capsule: %s]\n".formatted(remark).getBytes(StandardCharsets.UTF_8)));
-        var outcome = outcome(settlement, execution.listener);
+        var outcome = outcome(settlement, execution.listener, killedForMemory);
+        execution.listener.exceeded().ifPresent(limit -> audit.accept(
+                new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
         var withheld = outlet.takeWithheld();
         if (!withheld.isEmpty()) {
             audit.accept(new Event.OutputWithheld(execution.count, withheld));
@@ -261,7 +294,7 @@ public final class Session {
         execution.listener.settled(outcome);
     }
 
-    private Outcome outcome(Settlement<Frame.Resolve> settlement, ExecutionListener listener) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, ExecutionListener listener, boolean killedForMemory) {
         return switch (settlement) {
             case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
                 var payload = outlet.payload(resolve.buffers().getLast());
@@ -269,8 +302,9 @@ public final class Session {
                 yield new Outcome.Succeeded(outlet.userExpressions(resolve.buffers().getFirst()), payload.json());
             }
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
-            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
+                advice.explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback()),
+                        killedForMemory);
+            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because(Outcome.WORKER_DIED, reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
@@ -416,6 +450,24 @@ public final class Session {
         }
 
         @Override
+        public void exceeded(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.exceed(limit));
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.curtailed(limit));
+        }
+
+        @Override
         public void ended(End end) {
             String cause;
             List<String> lost;
@@ -428,6 +480,9 @@ public final class Session {
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
+                if (end instanceof End.LimitExceeded(var limit)) {
+                    running.ifPresent(execution -> execution.listener.exceed(limit));
+                }
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.

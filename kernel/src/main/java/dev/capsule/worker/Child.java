@@ -246,6 +246,13 @@ final class Child {
         }
     }
 
+    /// @return the orphans that workers have left, which are now children of this process
+    static List<Long> adopted() {
+        synchronized (LIVE) {
+            return orphans();
+        }
+    }
+
     /// Ends what workers started and what has left their process groups: such orphans are now children of this process.
     static void killOrphans() {
         synchronized (LIVE) {

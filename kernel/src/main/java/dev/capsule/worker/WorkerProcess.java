@@ -5,7 +5,9 @@ import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Quota;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -46,6 +48,9 @@ public final class WorkerProcess {
     private static final long SHORTEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
     private static final long LONGEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+    /// A worker that does something is looked at this often; what it leaves running, the watchdog follows by itself.
+    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
     /// For this long after a cell the thread looks for the next one by itself; later it has to be woken.
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(1);
 
@@ -85,6 +90,13 @@ public final class WorkerProcess {
         /// @param text UTF-8 that belongs to the running execution, or to the last one
         void output(Frame.Stream stream, byte[] text);
 
+        /// The running cell has exceeded a limit and is to be stopped. Comes on a thread of the kernel's, and the cell may
+        /// have ended meanwhile.
+        void exceeded(Limit limit);
+
+        /// A process that the worker has started was ended for a limit. Comes on a thread of the kernel's.
+        void curtailed(Limit limit);
+
         /// The last call: the process and its children are gone, and all that they said has been delivered.
         void ended(End end);
     }
@@ -104,9 +116,10 @@ public final class WorkerProcess {
     private final int requestsReadEnd;
     private final int controlReadEnd;
 
-    // Guarded by this; both from the start of the process on.
+    // Guarded by this; all three from the start of the process on.
     private Optional<Launch> launch = Optional.empty();
     private Optional<Child> process = Optional.empty();
+    private Optional<Ward> ward = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
 
@@ -129,6 +142,7 @@ public final class WorkerProcess {
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
+    private long lastLookNanos = lastActivityNanos;
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
@@ -175,9 +189,14 @@ public final class WorkerProcess {
         Posix.adoptOrphans();
     }
 
+    /// How the limits that a worker's processes have together are enforced on this machine, for a person to read.
+    public static String enforcement() {
+        return Ward.describe();
+    }
+
     /// Starts a worker; whether that succeeds is told to the listener. The kernel's `hello` is sent already.
     ///
-    /// @param number tells this worker from earlier ones
+    /// @param number tells this worker from earlier ones; from 1 on
     /// @throws IOException if the system gives no more pipes
     public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
         var worker = new WorkerProcess(number, launches, listener);
@@ -237,6 +256,16 @@ public final class WorkerProcess {
         }
     }
 
+    /// Whether a process of the worker's was ended just now because of what all have in memory.
+    public boolean killedForMemory() {
+        return ward().filter(Ward::killedForMemory).isPresent();
+    }
+
+    /// Ends whatever the worker has started, but not itself.
+    public void endOthers() {
+        ward().ifPresent(Ward::endOthers);
+    }
+
     private void run() {
         End end;
         try {
@@ -266,6 +295,7 @@ public final class WorkerProcess {
     private void bury() {
         launched().filter(_ -> isLeftToItself()).ifPresent(dead -> Guardian.release(dead.pid()));
         Child.killOrphans();
+        ward().ifPresent(Ward::close);
         requests.close();
         control.close();
         wake.close();
@@ -273,6 +303,7 @@ public final class WorkerProcess {
     }
 
     private void launch() throws IOException {
+        Ward.prepare();
         var launch = launches.next(number);
         int nothing = Posix.openToRead(NOTHING);
         Child started;
@@ -292,12 +323,49 @@ public final class WorkerProcess {
         if (isLeftToItself()) {
             Guardian.guard(started.pid());
         }
+        if (launch.quota().isPresent()) {
+            limit(launch, launch.quota().get(), started);
+        }
         CompletableFuture<Void> _ = started.exit().handle((_, _) -> {
             exited = true;
             wake();
             return null;
         });
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
+    }
+
+    /// Before its `hello`, so that none of its cells has run yet.
+    private void limit(Launch launch, Quota quota, Child started) throws IOException {
+        var watched = Ward.of(number, launch, quota, started, new Subject());
+        synchronized (this) {
+            ward = Optional.of(watched);
+        }
+    }
+
+    private final class Subject implements Ward.Subject {
+        @Override
+        public boolean busy() {
+            return running.isPresent();
+        }
+
+        @Override
+        public void exceeded(Limit limit) {
+            listener.exceeded(limit);
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            listener.curtailed(limit);
+        }
+
+        @Override
+        public void condemn(End end) {
+            WorkerProcess.this.condemn(end);
+        }
+    }
+
+    private synchronized Optional<Ward> ward() {
+        return ward;
     }
 
     /// Whether nothing but this process ends what the worker starts.
@@ -345,6 +413,10 @@ public final class WorkerProcess {
 
     private void await(Posix.PollSet poll, boolean batching) throws IOException {
         long now = System.nanoTime();
+        if (said && now - lastLookNanos >= LOOK_NANOS) {
+            lastLookNanos = now;
+            ward().ifPresent(Ward::ask);
+        }
         long nanos;
         if (silentSinceNanos.isPresent()) {
             nanos = Math.max(0, silentSinceNanos.getAsLong() + EXIT_GRACE_NANOS - now);
@@ -510,7 +582,8 @@ public final class WorkerProcess {
         }
         output.drain();
         output.flushAll();
-        var end = verdict().orElse(End.of(dead.exit().join()));
+        var how = End.of(dead.exit().join());
+        var end = verdict().orElseGet(() -> ward().map(watched -> watched.explain(how)).orElse(how));
         return said
                 ? end
                 : new End.NotStarted(program() + " " + end.cause() + " before it was ready"

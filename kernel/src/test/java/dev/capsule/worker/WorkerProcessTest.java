@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.capsule.frame.Frame;
+import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -48,6 +49,16 @@ class WorkerProcessTest {
         public void output(Frame.Stream stream, byte[] text) {
             output.append(new String(text, StandardCharsets.UTF_8));
             firstOutput.complete(new String(text, StandardCharsets.UTF_8));
+        }
+
+        @Override
+        public void exceeded(Limit limit) {
+            throw new AssertionError(limit);
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            throw new AssertionError(limit);
         }
 
         @Override
