@@ -162,8 +162,8 @@ final class WorkerPlan implements Launches {
     }
 
     private Decision sandboxed(List<Tier> tiers) throws IOException {
-        var workspace = Workspace.of(directory(), home(), closed());
-        return switch (Probe.run(new LocalProcesses(), tiers, workspace)) {
+        var workspace = Workspace.of(Path.of("."), home(), closed());
+        return switch (Probe.run(new LocalProcesses(), tiers, workspace, settings.connectionFile.toAbsolutePath())) {
             case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program());
             case Probe.Result.Unavailable unavailable -> new Decision.Refused(unavailable.message());
         };
@@ -183,7 +183,8 @@ final class WorkerPlan implements Launches {
 
     private Program program() throws IOException {
         var readOnly = new ArrayList<>(PythonFiles.trees(settings.python));
-        readOnly.add(settings.worker.toRealPath().resolveSibling(""));
+        // The directory that the package is in, for Python lists it to find the package.
+        readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
         var userBase = Path
