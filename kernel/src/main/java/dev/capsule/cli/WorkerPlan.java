@@ -129,7 +129,7 @@ final class WorkerPlan implements Launches {
                     directory().toString());
             case Decision.Sandboxed(var sandbox, var workspace, _, _) -> new Event.KernelStarted(settings.version,
                     profile.name(), sandbox.tier().name(), switch (workspace) {
-                        case Workspace.Directory(var path, _) -> path.toString();
+                        case Workspace.Directory(var path, _, _) -> path.toString();
                         case Workspace.Scratch(var why) -> "none: " + why;
                     });
             case Decision.Refused(var why) ->
@@ -246,8 +246,8 @@ final class WorkerPlan implements Launches {
     }
 
     private Decision sandboxed(List<Tier> tiers) throws IOException {
-        var workspace = Workspace.of(directory(), home(), closed());
-        return switch (Probe.run(new LocalProcesses(), tiers, workspace)) {
+        var workspace = Workspace.of(Path.of("."), home(), closed());
+        return switch (Probe.run(new LocalProcesses(), tiers, workspace, settings.connectionFile.toAbsolutePath())) {
             case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program(),
                     workspace instanceof Workspace.Directory directory
                             && profile.files() == Profile.Files.WORKSPACE

@@ -17,7 +17,8 @@ import java.util.Optional;
 /// @param descriptors what else the process finds open, by number, from 6 on
 /// @param confinement what the thread that starts the process does to itself before
 /// @param depth how many processes there are from the started one down to the worker: 0 when they are the same
-/// @param leftovers directories to remove when the process has ended, in whatever way; only where `confinement` owns the
+/// @param leftovers directories to make for the process' user, and to remove when it has ended, in whatever way, or this
+///        process has; they must not be there yet. Only where `confinement` owns the
 ///        thread
 /// @param user whose the process becomes by its command; [#KERNELS_OWN] when it stays the kernel's
 /// @param quota what is enforced from outside; empty when the process may use up what it likes

@@ -29,7 +29,7 @@ public final class WorkspaceWatch {
     /// @return the names that have not been returned before
     /// @throws IOException if the workspace cannot be read any more
     public Set<String> appeared() throws IOException {
-        var change = Files.getLastModifiedTime(workspace.path());
+        var change = Files.getLastModifiedTime(workspace.source());
         if (change.equals(lastChange) && change.toInstant().isBefore(lastLook.minus(TICK))) {
             return Set.of();
         }

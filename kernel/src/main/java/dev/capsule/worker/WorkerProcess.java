@@ -459,6 +459,8 @@ public final class WorkerProcess {
                 checkBudget();
             }
         } catch (FrameException e) {
+            // What comes after it counts no more; the cell must not succeed because the worker was quicker than its end.
+            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
             condemn(new End.Violation(e.getMessage()));
         }
     }
