@@ -57,7 +57,8 @@ public record Profile(String name, Files files, Network network, Limits limits, 
     /// executes is a way out of the sandbox.
     ///
     /// @param comms whether widgets and other comms may be opened
-    /// @param payloads whether a cell may have the front end do something: open a pager, set the next cell's text
+    /// @param payloads whether a cell may have the front end do something, such as set the next cell's text; a pager is
+    ///        shown like an output
     public record Outputs(MimeTypes mimeTypes, Leave comms, Leave payloads) {}
 
     public enum Leave {
@@ -148,7 +149,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
             case MimeTypes.Only(var forms) -> shown(forms);
         });
         lines.add("comms (widgets): " + words(outputs.comms));
-        lines.add("payloads (pager, next cell's text): " + words(outputs.payloads));
+        lines.add("payloads (next cell's text): " + words(outputs.payloads));
         return List.copyOf(lines);
     }
 

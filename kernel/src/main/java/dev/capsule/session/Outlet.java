@@ -93,30 +93,36 @@ final class Outlet {
                         && profile.outputs().mimeTypes() instanceof MimeTypes.Every)) {
             return new Released(json, List.of());
         }
-        var payload = Payload.read(json);
-        return switch (profile.outputs().payloads()) {
-            case ALLOWED -> new Released(Payload.write(payload.stream().map(this::released).toList()), List.of());
-            case WITHHELD -> new Released(new byte[]{'[', ']'}, payload.stream().map(this::shown).toList());
-        };
+        var left = new ArrayList<Payload>();
+        var shown = new ArrayList<Display>();
+        for (var payload : Payload.read(json)) {
+            switch (payload) {
+                case Payload.Page page -> left.add(released(page));
+                case Payload.SetNextInput next -> {
+                    switch (profile.outputs().payloads()) {
+                        case ALLOWED -> left.add(next);
+                        case WITHHELD -> shown.add(text(withheld("the payload set_next_input") + "\n\n" + next.text()));
+                    }
+                }
+                // A console ends when its user has typed exit; nothing else does anything.
+                case Payload.Other other when other.source().equals("ask_exit") -> left.add(other);
+                case Payload.Other other -> {
+                    switch (profile.outputs().payloads()) {
+                        case ALLOWED -> left.add(other);
+                        case WITHHELD -> shown.add(text(withheld("the payload "
+                                + (other.source().matches("[a-z_]{1,32}") ? other.source() : "of an unknown kind"))));
+                    }
+                }
+            }
+        }
+        return new Released(Payload.write(left), shown);
     }
 
-    private Payload released(Payload payload) {
-        return switch (payload) {
-            case Payload.Page(var bundle, var start) when profile.outputs()
-                    .mimeTypes() instanceof MimeTypes.Only(var forms) ->
-                new Payload.Page(released(bundle, forms), start);
-            case Payload.Page _,Payload.SetNextInput _,Payload.Other _ -> payload;
-        };
-    }
-
-    /// What is shown in the place of a payload: all that it would have shown, as an output of the cell.
-    private Display shown(Payload payload) {
-        return switch (payload) {
-            case Payload.Page(var bundle, var _) -> display(bundle, Optional.empty());
-            case Payload.SetNextInput(var text, var _) ->
-                text(withheld("the payload set_next_input") + "\n\n" + text);
-            case Payload.Other(var source, var _) ->
-                text(withheld("the payload " + (source.matches("[a-z_]{1,32}") ? source : "of an unknown kind")));
+    /// A pager shows what an output would, and so by the same rules.
+    private Payload.Page released(Payload.Page page) {
+        return switch (profile.outputs().mimeTypes()) {
+            case MimeTypes.Every() -> page;
+            case MimeTypes.Only(var forms) -> new Payload.Page(released(page.bundle(), forms), page.start());
         };
     }
 

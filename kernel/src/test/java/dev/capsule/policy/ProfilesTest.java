@@ -170,7 +170,7 @@ class ProfilesTest {
                 "disk: files of up to 64 MiB, 64 MiB in /tmp, 64 MiB more in the workspace than at the start",
                 "time: a cell may run for 30 s", "output: 1 MiB from each cell",
                 "shown: application/json, image/jpeg, image/png, text/plain", "comms (widgets): withheld",
-                "payloads (pager, next cell's text): withheld"), Profile.LOCKED.describe());
+                "payloads (next cell's text): withheld"), Profile.LOCKED.describe());
         assertTrue(Profile.DEFAULT.describe().contains("shown: application/json, image/gif, image/jpeg, image/png, "
                 + "image/svg+xml (in a frame that cannot reach the page), "
                 + "text/html (in a frame that cannot reach the page), text/latex (HTML, links and pictures in it as "

@@ -219,21 +219,23 @@ class OutletTest {
     void whatAPayloadWouldHaveShownIsShown() {
         byte[] json = """
                 [{"source":"page","data":{"text/plain":"help"},"start":0},
-                 {"source":"set_next_input","text":"x = 1","replace":true},{"source":"ask_exit"}, 1]""".getBytes(UTF_8);
+                 {"source":"set_next_input","text":"x = 1","replace":true},{"source":"edit_magic"},{"source":"ask_exit"}, 1]"""
+                .getBytes(UTF_8);
         var released = DEFAULT.payload(json);
-        assertEquals("[]", new String(released.json(), UTF_8));
+        assertEquals(Map.of("all", List.of(Map.of("source", "page", "data", Map.of("text/plain", "help"), "start", 0),
+                Map.of("source", "ask_exit"))),
+                json(("{\"all\":" + new String(released.json(), UTF_8) + "}").getBytes(UTF_8)));
         assertEquals(
-                List.of(Map.of("text/plain", "help"),
-                        Map.of("text/plain", withheld("the payload set_next_input", "default") + "\n\nx = 1"),
-                        Map.of("text/plain", withheld("the payload ask_exit", "default"))),
+                List.of(Map.of("text/plain", withheld("the payload set_next_input", "default") + "\n\nx = 1"),
+                        Map.of("text/plain", withheld("the payload edit_magic", "default"))),
                 released.shown().stream().map(display -> json(display.dataJson())).toList());
     }
 
     @Test
-    void aPagerThatIsAllowedObeysTheMimeTypes() {
+    void aPagerObeysTheMimeTypes() {
         var outlet = new Outlet(new Profile("own", Profile.LOCKED.files(), Profile.LOCKED.network(),
                 Profile.LOCKED.limits(), new Outputs(new MimeTypes.Only(Map.of("text/plain", Form.AS_IS)),
-                        Leave.WITHHELD, Leave.ALLOWED)));
+                        Leave.WITHHELD, Leave.WITHHELD)));
         byte[] json = "[{\"source\":\"page\",\"data\":{\"text/plain\":\"help\",\"text/html\":\"<b>\"},\"start\":2}]"
                 .getBytes(UTF_8);
         assertEquals(Map.of("all", List.of(Map.of("source", "page", "data",
