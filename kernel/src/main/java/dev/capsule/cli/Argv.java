@@ -9,7 +9,7 @@ import java.util.Optional;
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
 ///
 /// @param engine what gives cells their meaning, one of [#ENGINES]
-record Argv(Path java, Path jar, Path python, String engine) {
+record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
     /// `auto` is IPython when the Python has it.
     static final List<String> ENGINES = List.of("auto", "ipython", "plain");
 
@@ -27,6 +27,7 @@ record Argv(Path java, Path jar, Path python, String engine) {
         if (!engine.equals("auto")) {
             words.addAll(List.of("--engine", engine));
         }
+        words.addAll(terms.words());
         return words;
     }
 
@@ -43,6 +44,6 @@ record Argv(Path java, Path jar, Path python, String engine) {
         }
         int engine = argv.indexOf("--engine") + 1;
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                engine == 0 || engine == argv.size() ? "auto" : argv.get(engine)));
+                engine == 0 || engine == argv.size() ? "auto" : argv.get(engine), Terms.of(argv)));
     }
 }

@@ -1,11 +1,13 @@
 package dev.capsule.cli;
 
+import dev.capsule.audit.Audit;
+import dev.capsule.audit.Event;
 import dev.capsule.channel.ChannelException;
 import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.WireException;
 import dev.capsule.kernel.History;
 import dev.capsule.kernel.Kernel;
-import dev.capsule.sandbox.Launch;
+import dev.capsule.policy.Profile;
 import dev.capsule.session.Session;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.ProcessWatch;
@@ -22,14 +24,19 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
-/// `capsule kernel -f FILE [--python PATH] [--engine ENGINE] [--history FILE]`: what Jupyter starts. Builds every object by hand.
+/// `capsule kernel -f FILE …`: what Jupyter starts. Builds every object by hand.
 final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
-    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--engine auto|ipython|plain] [--history FILE]";
+    private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH]"
+            + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
+            + " [--network none|host]";
+    private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
+            "--sandbox", "--network");
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -64,7 +71,7 @@ final class KernelCommand {
         var options = new HashMap<String, String>();
         for (int i = 0; i < args.size(); i += 2) {
             String name = args.get(i).equals("--connection-file") ? "-f" : args.get(i);
-            if (!List.of("-f", "--python", "--engine", "--history").contains(name) || i + 1 == args.size()) {
+            if (!OPTIONS.contains(name) || i + 1 == args.size()) {
                 throw new RefusedException((i + 1 == args.size() ? name + " has no value" : name + " is not an option")
                         + "\n" + USAGE);
             }
@@ -84,22 +91,47 @@ final class KernelCommand {
         var environment = System.getenv();
         Path python = python(options.get("--python"), environment);
         var clock = new Clock();
-        var session = new Session(launch(python, options.get("--engine"), environment), clock);
-        var connection = ConnectionInfo.read(Path.of(options.getOrDefault("-f", "")));
+        var connectionFile = Path.of(options.getOrDefault("-f", ""));
+        var audit = Audit.file(environment).map(Audit::new);
+        Consumer<Event> record = event -> audit.ifPresent(log -> log.record(event));
+        var terms = terms(options, record);
+        var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(),
+                options.getOrDefault("--engine", "auto"), terms.profile(), confined(terms.sandbox()),
+                network(terms.network()), connectionFile, environment), record);
+        var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);
+        var connection = ConnectionInfo.read(connectionFile);
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {
-            kernel = new Kernel(connection, session, history, version(), languageVersion(python),
+            kernel = new Kernel(connection, session, history,
+                    new Kernel.Identity(version(), languageVersion(python), plan::describe, plan::warnings),
                     System.getProperty("user.name"), clock);
         } catch (WireException | ChannelException e) {
             session.close();
             throw e;
         }
-        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("end").unstarted(() -> end(kernel)));
+        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("end").unstarted(() -> {
+            end(kernel);
+            audit.ifPresent(Audit::close);
+        }));
         try (var _ = watchParent(environment.get("JPY_PARENT_PID"), kernel)) {
             kernel.awaitEnd();
         }
+        audit.ifPresent(Audit::close);
+    }
+
+    private static Terms terms(Map<String, String> options, Consumer<Event> record) {
+        var terms = new Terms(options.getOrDefault("--profile", Terms.DEFAULT.profile()),
+                options.getOrDefault("--sandbox", Terms.DEFAULT.sandbox()),
+                options.getOrDefault("--network", Terms.DEFAULT.network()));
+        if (!terms.isSandboxed()) {
+            record.accept(new Event.Overridden("--sandbox", terms.sandbox()));
+        }
+        if (!terms.network().equals(Terms.DEFAULT.network())) {
+            record.accept(new Event.Overridden("--network", terms.network()));
+        }
+        return terms;
     }
 
     /// On SIGTERM the worker must be gone before this process is.
@@ -145,14 +177,17 @@ final class KernelCommand {
         };
     }
 
-    private static Launch launch(Path python, @Nullable String engine, Map<String, String> environment) {
-        var setpriv = Optional.of(Path.of("/usr/bin/setpriv")).filter(Files::isExecutable);
-        var variables = new HashMap<>(environment);
-        if (engine != null) {
-            variables.put("CAPSULE_ENGINE", engine);
-        }
-        return Launch.unsandboxed(List.of(python.toString(), worker().toString()), setpriv, variables,
-                Path.of("").toAbsolutePath());
+    private static WorkerPlan.Confined confined(String name) {
+        return WorkerPlan.Confined.of(name).orElseThrow(() -> new RefusedException(
+                "--sandbox " + name + " is not one of auto, L1, L2, L3, none\n" + USAGE));
+    }
+
+    private static Profile.Network network(String name) {
+        return switch (name) {
+            case "none" -> Profile.Network.NONE;
+            case "host" -> Profile.Network.HOST;
+            default -> throw new RefusedException("--network " + name + " is neither none nor host\n" + USAGE);
+        };
     }
 
     /// The worker's program: beside the jar where it is installed, in the source tree where it is built.

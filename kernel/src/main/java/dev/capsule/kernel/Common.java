@@ -13,16 +13,11 @@ final class Common {
 
     private final ConnectionInfo connection;
     private final Session session;
-    private final Identity identity;
+    private final Kernel.Identity identity;
     private final Runnable shutdown;
 
-    /// Who the kernel is, for `kernel_info_reply`.
-    ///
-    /// @param languageVersion to be told until a worker has told its own
-    record Identity(String version, String languageVersion) {}
-
     /// @param shutdown begins the kernel's end and returns at once
-    Common(ConnectionInfo connection, Session session, Identity identity, Runnable shutdown) {
+    Common(ConnectionInfo connection, Session session, Kernel.Identity identity, Runnable shutdown) {
         this.connection = connection;
         this.session = session;
         this.identity = identity;
@@ -64,7 +59,7 @@ final class Common {
     private byte[] kernelInfo() {
         String languageVersion = session.languageVersion().orElse(identity.languageVersion());
         return Content.kernelInfo(identity.version(), "Capsule " + identity.version() + " | Python " + languageVersion
-                + " in a worker process of its own | sandbox: none",
+                + " | " + identity.confinement().get(),
                 new Content.LanguageInfo("python", languageVersion, "text/x-python", ".py", "ipython3", "python",
                         "python"));
     }

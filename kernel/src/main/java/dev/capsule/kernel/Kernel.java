@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.function.Supplier;
 
 /// The front: five sockets, and one session behind them. Shell has a thread of its own, so that control, stdin,
 /// heartbeat and iopub, which share another, are served whatever a cell's request costs.
@@ -45,15 +46,22 @@ public final class Kernel {
     private final AtomicBoolean ending = new AtomicBoolean();
     private final CountDownLatch ended = new CountDownLatch(1);
 
-    /// Binds the sockets and begins to answer.
+    /// Who the kernel is, for its clients.
     ///
     /// @param version of Capsule
     /// @param languageVersion to be told until a worker has told its own
+    /// @param confinement how its cells are kept in, in a few words; may have to be waited for
+    /// @param warnings to be shown with the first cell; may have to be waited for
+    public record Identity(String version, String languageVersion, Supplier<String> confinement,
+            Supplier<List<String>> warnings) {}
+
+    /// Binds the sockets and begins to answer.
+    ///
     /// @param clock runs what is due later
     /// @throws WireException if the signature scheme is unknown
     /// @throws dev.capsule.channel.ChannelException if a port cannot be had
-    public Kernel(ConnectionInfo connection, Session session, History history, String version, String languageVersion,
-            String username, ScheduledExecutorService clock) {
+    public Kernel(ConnectionInfo connection, Session session, History history, Identity identity, String username,
+            ScheduledExecutorService clock) {
         this.session = session;
         this.history = history;
         signer = new Signer(connection.signatureScheme(), connection.key());
@@ -62,8 +70,8 @@ public final class Kernel {
         controlReactor = new Reactor("control", LINGER);
         stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
-        common = new Common(connection, session, new Common.Identity(version, languageVersion), this::shutdown);
-        shell = new Shell(wire, iopub, session, history, stdin, common, clock);
+        common = new Common(connection, session, identity, this::shutdown);
+        shell = new Shell(wire, iopub, session, history, stdin, common, identity.warnings(), clock);
         iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
         new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
         stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()), stdin::received);

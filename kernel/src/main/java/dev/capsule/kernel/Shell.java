@@ -13,6 +13,7 @@ import dev.capsule.session.Outcome;
 import dev.capsule.session.Session;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
@@ -21,6 +22,7 @@ import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
 /// Answers the requests of the shell channel one at a time, in the order they came. Nobody waits here: whoever finishes
 /// a request, most often the worker's thread, begins the next.
@@ -37,6 +39,7 @@ final class Shell {
     private final History history;
     private final Stdin stdin;
     private final Common common;
+    private final Supplier<List<String>> warnings;
     private final ScheduledExecutorService clock;
 
     // Guarded by this.
@@ -45,6 +48,7 @@ final class Shell {
 
     // Of whoever has the turn.
     private int executionCount;
+    private boolean warned;
 
     /// A request that waits to be answered.
     private record Turn(Message message, RouterSocket shell, RouterSocket stdin, long receivedAtNanos,
@@ -55,13 +59,14 @@ final class Shell {
     }
 
     Shell(Wire wire, Iopub iopub, Session session, History history, Stdin stdin, Common common,
-            ScheduledExecutorService clock) {
+            Supplier<List<String>> warnings, ScheduledExecutorService clock) {
         this.wire = wire;
         this.iopub = iopub;
         this.session = session;
         this.history = history;
         this.stdin = stdin;
         this.common = common;
+        this.warnings = warnings;
         this.clock = clock;
     }
 
@@ -173,6 +178,11 @@ final class Shell {
             history.add(executionCount, request.code());
         }
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
+        if (!warned && !request.silent()) {
+            warned = true;
+            warnings.get().forEach(warning -> exchange.stream("stderr",
+                    "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
+        }
         var run = new CellRun(exchange, request, executionCount, history, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
         run.start(listener -> session.execute(new Session.Cell(request.code(), executionCount, request.silent(),

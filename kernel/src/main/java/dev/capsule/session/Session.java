@@ -1,16 +1,20 @@
 package dev.capsule.session;
 
+import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
+import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
-import dev.capsule.sandbox.Launch;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,6 +26,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /// One language session. It outlives its worker: when one ends, a fresh one takes its place. It runs one execution at a
 /// time and never blocks its caller; what comes of an execution is told on the worker's thread. Safe for several
@@ -41,8 +46,13 @@ public final class Session {
     /// Executions whose late output still finds its cell.
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
-    private final Launch launch;
+    private final WorkerProcess.Launches launches;
+    private final Profile profile;
+    private final Advice advice;
+    private final Supplier<List<String>> remarks;
+    private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
+    private final Outlet outlet;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
 
@@ -68,24 +78,36 @@ public final class Session {
     /// One cell's run.
     private static final class Execution {
         private final String id;
-        private final ExecutionListener listener;
+        private final int count;
+        private final Metered listener;
 
         // Guarded by the session.
+        private Optional<Future<?>> deadline = Optional.empty();
         private boolean interrupted;
         private boolean killed;
 
         // Of the worker's thread, which is also the one that settles an execution with an error.
         private boolean errorShown;
 
-        Execution(String id, ExecutionListener listener) {
+        Execution(String id, int count, Metered listener) {
             this.id = id;
+            this.count = count;
             this.listener = listener;
         }
     }
 
+    /// @param profile what its cells may use up, and what of their outputs leaves
+    /// @param remarks what a person should know of what the last cell has done
+    /// @param audit does not wait
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(Launch launch, ScheduledExecutorService clock) {
-        this.launch = launch;
+    public Session(WorkerProcess.Launches launches, Profile profile, Advice advice, Supplier<List<String>> remarks,
+            Consumer<Event> audit, ScheduledExecutorService clock) {
+        this.launches = launches;
+        this.profile = profile;
+        this.advice = advice;
+        outlet = new Outlet(profile);
+        this.remarks = remarks;
+        this.audit = audit;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -99,10 +121,10 @@ public final class Session {
     private void startWorker() {
         greeted = false;
         unsent.clear();
-        var attendant = new Attendant();
+        var attendant = new Attendant(++workerCount);
         current = Optional.of(attendant);
         try {
-            worker = Optional.of(WorkerProcess.start(++workerCount, launch, attendant));
+            worker = Optional.of(WorkerProcess.start(workerCount, launches, attendant));
         } catch (IOException e) {
             clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
         }
@@ -115,13 +137,20 @@ public final class Session {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
             var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), listener);
+            var execution = new Execution(promise.id(), cell.executionCount(),
+                    new Metered(listener, profile.limits().outputBytes(), advice));
+            execution.listener.whenExceeded(() -> interrupt(execution));
+            if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
+                execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
+                        time.toMillis(), TimeUnit.MILLISECONDS));
+            }
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
             send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
                     cell.allowStdin(), cell.userExpressions(), cell.code()));
         }
+        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
     }
 
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
@@ -145,7 +174,7 @@ public final class Session {
     public void inspect(String code, int cursor, int detail, Consumer<Optional<Answers.Inspection>> answer) {
         ask(id -> new Frame.Inspect(id, cursor, detail, code), answer,
                 resolve -> new Answers.Inspection(resolve.fields().bool("found"),
-                        Display.of(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
+                        outlet.display(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
     }
 
     public void isComplete(String code, Consumer<Optional<Answers.Completeness>> answer) {
@@ -185,11 +214,18 @@ public final class Session {
     /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
     /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
     public void interrupt() {
+        Optional<Execution> execution;
         synchronized (this) {
-            if (running.isEmpty()) {
+            execution = running;
+        }
+        execution.ifPresent(this::interrupt);
+    }
+
+    private void interrupt(Execution execution) {
+        synchronized (this) {
+            if (running.filter(execution::equals).isEmpty()) {
                 return;
             }
-            var execution = running.get();
             send(new Frame.Cancel(execution.id));
             if (execution.interrupted) {
                 return;
@@ -201,11 +237,16 @@ public final class Session {
                 LOG.log(Level.INFO,
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
+                audit.accept(new Event.Killed(workerCount, "interrupted, and still running " + KILL_AFTER + " later"));
                 live.kill();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
         // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
         inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    }
+
+    private synchronized Optional<WorkerProcess> worker() {
+        return worker;
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
@@ -233,20 +274,40 @@ public final class Session {
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
         Execution execution;
+        boolean killedForMemory;
         synchronized (this) {
             execution = running.orElseThrow();
             running = Optional.empty();
+            execution.deadline.ifPresent(due -> due.cancel(false));
+            killedForMemory = settlement instanceof Settlement.Rejected && worker.isPresent()
+                    && worker.get().killedForMemory();
         }
-        execution.listener.settled(outcome(settlement, execution.errorShown));
+        if (execution.listener.isBomb()) {
+            worker().ifPresent(WorkerProcess::endOthers);
+        }
+        remarks.get().forEach(remark -> execution.listener.stream("stderr",
+                "[Capsule: %s]\n".formatted(remark).getBytes(StandardCharsets.UTF_8)));
+        var outcome = outcome(settlement, execution, killedForMemory);
+        execution.listener.exceeded().ifPresent(limit -> audit.accept(
+                new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
+        var withheld = outlet.takeWithheld();
+        if (!withheld.isEmpty()) {
+            audit.accept(new Event.OutputWithheld(execution.count, withheld));
+        }
+        execution.listener.settled(outcome);
     }
 
-    private static Outcome outcome(Settlement<Frame.Resolve> settlement, boolean errorShown) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution, boolean killedForMemory) {
         return switch (settlement) {
-            case Settlement.Resolved<Frame.Resolve>(var resolve) ->
-                new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
+            case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
+                var payload = outlet.payload(resolve.buffers().getLast());
+                payload.shown().forEach(execution.listener::display);
+                yield new Outcome.Succeeded(outlet.userExpressions(resolve.buffers().getFirst()), payload.json());
+            }
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback(), errorShown);
-            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
+                advice.explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback(),
+                        execution.errorShown), killedForMemory);
+            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because(Outcome.WORKER_DIED, reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
@@ -254,7 +315,12 @@ public final class Session {
 
     /// Listens to one worker, on that worker's thread.
     private final class Attendant implements WorkerProcess.Listener {
+        private final int number;
         private boolean ready;
+
+        Attendant(int number) {
+            this.number = number;
+        }
 
         @Override
         public void frame(Frame.FromWorker frame) {
@@ -267,15 +333,15 @@ public final class Session {
                     ready = true;
                 }
                 case Frame.Result(var id, var bundle, var ack) -> {
-                    active(id).listener.result(Display.of(bundle, Optional.empty()));
+                    active(id).listener.result(outlet.display(bundle, Optional.empty()));
                     acknowledge(id, ack);
                 }
                 case Frame.Display(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.display(Display.of(bundle, displayId));
+                    emitter(id).listener.display(outlet.display(bundle, displayId));
                     acknowledge(id, ack);
                 }
                 case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.updateDisplay(Display.of(bundle, Optional.of(displayId)));
+                    emitter(id).listener.updateDisplay(outlet.display(bundle, Optional.of(displayId)));
                     acknowledge(id, ack);
                 }
                 case Frame.ClearOutput(var id, var waits, var ack) -> {
@@ -287,7 +353,8 @@ public final class Session {
                 case Frame.Input input -> ask(input);
                 case Frame.Resolve resolve -> resolved(resolve);
                 case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
-                    emitter(id).listener.error(ename, evalue, traceback);
+                    var error = advice.explain(new Outcome.Failed(ename, evalue, traceback, true), false);
+                    emitter(id).listener.error(ename, evalue, error.traceback());
                     acknowledge(id, ack);
                 }
                 case Frame.Reject(var id, var ename, var evalue, var traceback, var shown) -> {
@@ -397,6 +464,24 @@ public final class Session {
         }
 
         @Override
+        public void exceeded(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.exceed(limit));
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.curtailed(limit));
+        }
+
+        @Override
         public void ended(End end) {
             String cause;
             List<String> lost;
@@ -409,6 +494,9 @@ public final class Session {
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
+                if (end instanceof End.LimitExceeded(var limit)) {
+                    running.ifPresent(execution -> execution.listener.exceed(limit));
+                }
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
@@ -417,6 +505,10 @@ public final class Session {
                 }
             }
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+            if (end instanceof End.Violation(var message)) {
+                audit.accept(new Event.ProtocolViolation(number, message));
+            }
+            audit.accept(new Event.WorkerEnded(number, end.cause()));
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
             lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
         }

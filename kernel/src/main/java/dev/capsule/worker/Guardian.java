@@ -16,16 +16,32 @@ import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 /// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the process groups of the
-/// workers without a sandbox, whose children would otherwise go on. It learns of the kernel's end by the end of its input.
-/// (What is in a sandbox ends with that, see [Keeper].)
+/// workers without a sandbox, whose children would otherwise go on, and removes the control groups of the others, which
+/// would otherwise stay. It learns of the kernel's end by the end of its input. (What is in a sandbox ends with that, see
+/// [Keeper].)
 final class Guardian {
     private static final Logger LOG = System.getLogger(Guardian.class.getName());
 
-    /// Each line replaces the list of groups.
-    private static final String SCRIPT = "while read -r line; do groups=$line; done; "
-            + "for group in $groups; do kill -s KILL -- -\"$group\"; done";
+    /// Each line replaces the list of groups: the number of a process group, or the directory of a control group. From
+    /// that, who is ending is gone in a moment, and nothing tells when.
+    private static final String SCRIPT = """
+            IFS='	'
+            while read -r line; do groups=$line; done
+            for group in $groups; do
+                case $group in
+                /*)
+                    tries=1000
+                    until [ $tries = 0 ] || [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; do
+                        tries=$((tries - 1))
+                        while read -r process; do kill -s KILL "$process"; done <"$group/cgroup.procs"
+                    done 2>/dev/null
+                    ;;
+                *) kill -s KILL -- -"$group" ;;
+                esac
+            done
+            """;
 
-    private static final TreeSet<Long> GROUPS = new TreeSet<>();
+    private static final TreeSet<String> GROUPS = new TreeSet<>();
 
     /// Guarded by the class, as are the groups.
     private static Optional<Integer> input = Optional.empty();
@@ -33,13 +49,30 @@ final class Guardian {
     private Guardian() {}
 
     /// @param group the number of a worker's process, which leads its group
-    static synchronized void guard(long group) {
-        GROUPS.add(group);
+    static void guard(long group) {
+        add(List.of(Long.toString(group)));
+    }
+
+    /// @param groups the directories of control groups
+    static void guard(List<Path> groups) {
+        add(groups.stream().map(Path::toString).toList());
+    }
+
+    static void release(long group) {
+        remove(List.of(Long.toString(group)));
+    }
+
+    static void release(List<Path> groups) {
+        remove(groups.stream().map(Path::toString).toList());
+    }
+
+    private static synchronized void add(List<String> groups) {
+        GROUPS.addAll(groups);
         tell();
     }
 
-    static synchronized void release(long group) {
-        GROUPS.remove(group);
+    private static synchronized void remove(List<String> groups) {
+        GROUPS.removeAll(groups);
         if (GROUPS.isEmpty() && input.isPresent()) {
             // It ends by that, and with it the thread that waits for its end, for which a virtual machine that ends
             // would wait, too.
@@ -55,8 +88,7 @@ final class Guardian {
             if (input.isEmpty()) {
                 input = Optional.of(start());
             }
-            byte[] line = GROUPS.stream().map(String::valueOf).collect(Collectors.joining(" ", "", "\n"))
-                    .getBytes(StandardCharsets.US_ASCII);
+            byte[] line = GROUPS.stream().collect(Collectors.joining("\t", "", "\n")).getBytes(StandardCharsets.UTF_8);
             try (var arena = Arena.ofConfined()) {
                 Posix.write(input.get(), arena.allocateFrom(ValueLayout.JAVA_BYTE, line));
             }
@@ -71,8 +103,8 @@ final class Guardian {
         var pipe = Posix.pipe();
         int nothing = Posix.openToWrite(Path.of("/dev/null"));
         try {
-            Child.start(new Launch("guardian", List.of(setsid.toString(), "/bin/sh", "-c", SCRIPT), Map.of(),
-                    Path.of("/")), List.of(pipe.readEnd(), nothing, nothing));
+            Child.start(new Launch("guardian", List.of(setsid.toString(), "/bin/sh", "-c", SCRIPT),
+                    Map.of("PATH", "/usr/bin:/bin"), Path.of("/")), List.of(pipe.readEnd(), nothing, nothing));
             return pipe.writeEnd();
         } catch (IOException e) {
             Posix.close(pipe.writeEnd());

@@ -5,13 +5,16 @@ import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Quota;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashSet;
@@ -45,6 +48,9 @@ public final class WorkerProcess {
     private static final long SHORTEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
     private static final long LONGEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+    /// A worker that does something is looked at this often; what it leaves running, the watchdog follows by itself.
+    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
     /// For this long after a cell the thread looks for the next one by itself; later it has to be woken.
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(1);
 
@@ -67,6 +73,15 @@ public final class WorkerProcess {
 
     private static final int MAX_BOOT_OUTPUT_BYTES = 8 << 10;
 
+    /// Says how a worker is to be started.
+    public interface Launches {
+        /// May wait until that is known; each is used once.
+        ///
+        /// @param number tells the worker from earlier ones
+        /// @throws IOException if there is no way; the message is for a person
+        Launch next(int number) throws IOException;
+    }
+
     /// Hears what the process says; every call comes on its thread.
     public interface Listener {
         /// @throws FrameException if the frame makes no sense: the worker is ended
@@ -75,11 +90,19 @@ public final class WorkerProcess {
         /// @param text UTF-8 that belongs to the running execution, or to the last one
         void output(Frame.Stream stream, byte[] text);
 
+        /// The running cell has exceeded a limit and is to be stopped. Comes on a thread of the kernel's, and the cell may
+        /// have ended meanwhile.
+        void exceeded(Limit limit);
+
+        /// A process that the worker has started was ended for a limit. Comes on a thread of the kernel's.
+        void curtailed(Limit limit);
+
         /// The last call: the process and its children are gone, and all that they said has been delivered.
         void ended(End end);
     }
 
-    private final Launch launch;
+    private final int number;
+    private final Launches launches;
     private final Listener listener;
     private final CompletableFuture<End> ended = new CompletableFuture<>();
     private final Posix.Pipe wakePipe;
@@ -93,8 +116,10 @@ public final class WorkerProcess {
     private final int requestsReadEnd;
     private final int controlReadEnd;
 
-    // Guarded by this.
+    // Guarded by this; all three from the start of the process on.
+    private Optional<Launch> launch = Optional.empty();
     private Optional<Child> process = Optional.empty();
+    private Optional<Ward> ward = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
 
@@ -117,11 +142,13 @@ public final class WorkerProcess {
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
+    private long lastLookNanos = lastActivityNanos;
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
-    private WorkerProcess(Launch launch, Listener listener) throws IOException {
-        this.launch = launch;
+    private WorkerProcess(int number, Launches launches, Listener listener) throws IOException {
+        this.number = number;
+        this.launches = launches;
         this.listener = listener;
         var requestsPipe = open();
         var controlPipe = open();
@@ -162,12 +189,17 @@ public final class WorkerProcess {
         Posix.adoptOrphans();
     }
 
+    /// How the limits that a worker's processes have together are enforced on this machine, for a person to read.
+    public static String enforcement() {
+        return Ward.describe();
+    }
+
     /// Starts a worker; whether that succeeds is told to the listener. The kernel's `hello` is sent already.
     ///
-    /// @param number tells this worker from earlier ones, in logs
+    /// @param number tells this worker from earlier ones; from 1 on
     /// @throws IOException if the system gives no more pipes
-    public static WorkerProcess start(int number, Launch launch, Listener listener) throws IOException {
-        var worker = new WorkerProcess(launch, listener);
+    public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
+        var worker = new WorkerProcess(number, launches, listener);
         worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
                 FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));
         Thread.ofPlatform().name("worker-" + number).daemon().start(worker::run);
@@ -199,7 +231,7 @@ public final class WorkerProcess {
 
     /// Signals the worker from outside: it is continued in case it is stopped, and gets SIGINT.
     public synchronized void interruptFromOutside() {
-        process.flatMap(live -> live.descendant(launch.depth())).ifPresent(pid -> {
+        process.flatMap(live -> live.descendant(launch.orElseThrow().depth())).ifPresent(pid -> {
             Posix.kill(pid, Posix.SIGCONT);
             Posix.kill(pid, Posix.SIGINT);
         });
@@ -224,6 +256,16 @@ public final class WorkerProcess {
         }
     }
 
+    /// Whether a process of the worker's was ended just now because of what all have in memory.
+    public boolean killedForMemory() {
+        return ward().filter(Ward::killedForMemory).isPresent();
+    }
+
+    /// Ends whatever the worker has started, but not itself.
+    public void endOthers() {
+        ward().ifPresent(Ward::endOthers);
+    }
+
     private void run() {
         End end;
         try {
@@ -231,7 +273,8 @@ public final class WorkerProcess {
             end = serve();
         } catch (IOException e) {
             kill();
-            end = new End.NotStarted(e.toString());
+            // Of an exception about a file, the message is its name only.
+            end = new End.NotStarted(e instanceof FileSystemException ? e.toString() : String.valueOf(e.getMessage()));
         } catch (RuntimeException | Error e) {
             // Too little memory for what it said, perhaps. Its cell must end all the same.
             LOG.log(Level.ERROR, "listening to a worker", e);
@@ -250,10 +293,9 @@ public final class WorkerProcess {
     }
 
     private void bury() {
-        if (isLeftToItself()) {
-            launched().ifPresent(dead -> Guardian.release(dead.pid()));
-        }
+        launched().filter(_ -> isLeftToItself()).ifPresent(dead -> Guardian.release(dead.pid()));
         Child.killOrphans();
+        ward().ifPresent(Ward::close);
         requests.close();
         control.close();
         wake.close();
@@ -261,6 +303,8 @@ public final class WorkerProcess {
     }
 
     private void launch() throws IOException {
+        Ward.prepare();
+        var launch = launches.next(number);
         int nothing = Posix.openToRead(NOTHING);
         Child started;
         try {
@@ -269,26 +313,64 @@ public final class WorkerProcess {
         } finally {
             Posix.close(nothing);
         }
+        synchronized (this) {
+            this.launch = Optional.of(launch);
+            process = Optional.of(started);
+            if (killed) {
+                started.killTree();
+            }
+        }
         if (isLeftToItself()) {
             Guardian.guard(started.pid());
+        }
+        if (launch.quota().isPresent()) {
+            limit(launch, launch.quota().get(), started);
         }
         CompletableFuture<Void> _ = started.exit().handle((_, _) -> {
             exited = true;
             wake();
             return null;
         });
-        synchronized (this) {
-            process = Optional.of(started);
-            if (killed) {
-                started.killTree();
-            }
-        }
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
     }
 
+    /// Before its `hello`, so that none of its cells has run yet.
+    private void limit(Launch launch, Quota quota, Child started) throws IOException {
+        var watched = Ward.of(number, launch, quota, started, new Subject());
+        synchronized (this) {
+            ward = Optional.of(watched);
+        }
+    }
+
+    private final class Subject implements Ward.Subject {
+        @Override
+        public boolean busy() {
+            return running.isPresent();
+        }
+
+        @Override
+        public void exceeded(Limit limit) {
+            listener.exceeded(limit);
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            listener.curtailed(limit);
+        }
+
+        @Override
+        public void condemn(End end) {
+            WorkerProcess.this.condemn(end);
+        }
+    }
+
+    private synchronized Optional<Ward> ward() {
+        return ward;
+    }
+
     /// Whether nothing but this process ends what the worker starts.
-    private boolean isLeftToItself() {
-        return launch.depth() == 0 && !launch.confinement().ownsThread();
+    private synchronized boolean isLeftToItself() {
+        return launch.filter(used -> used.depth() == 0 && !used.confinement().ownsThread()).isPresent();
     }
 
     private synchronized Optional<Child> launched() {
@@ -331,6 +413,10 @@ public final class WorkerProcess {
 
     private void await(Posix.PollSet poll, boolean batching) throws IOException {
         long now = System.nanoTime();
+        if (said && now - lastLookNanos >= LOOK_NANOS) {
+            lastLookNanos = now;
+            ward().ifPresent(Ward::ask);
+        }
         long nanos;
         if (silentSinceNanos.isPresent()) {
             nanos = Math.max(0, silentSinceNanos.getAsLong() + EXIT_GRACE_NANOS - now);
@@ -373,6 +459,8 @@ public final class WorkerProcess {
                 checkBudget();
             }
         } catch (FrameException e) {
+            // What comes after it counts no more; the cell must not succeed because the worker was quicker than its end.
+            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
             condemn(new End.Violation(e.getMessage()));
         }
     }
@@ -496,11 +584,16 @@ public final class WorkerProcess {
         }
         output.drain();
         output.flushAll();
-        var end = verdict().orElse(End.of(dead.exit().join()));
+        var how = End.of(dead.exit().join());
+        var end = verdict().orElseGet(() -> ward().map(watched -> watched.explain(how)).orElse(how));
         return said
                 ? end
-                : new End.NotStarted(launch.program() + " " + end.cause() + " before it was ready"
+                : new End.NotStarted(program() + " " + end.cause() + " before it was ready"
                         + (bootOutput.isEmpty() ? "" : "\n" + bootOutput.toString().strip()));
+    }
+
+    private synchronized String program() {
+        return launch.orElseThrow().program();
     }
 
     private synchronized Optional<End> verdict() {
