@@ -17,6 +17,7 @@ _MOMENTARY = [
     (r"\((?:\d+\.py|Cell In\[\d+\]), line", "(<cell>, line"),
     (r"(?<=similar frames: deep at line 1 \()\d+ times", "<many> times"),
     (r"0x[0-9a-fA-F]+", "<address>"),
+    (r"/home/user\b", "<home>"),
     (r"ipykernel\.zmqshell\.ZMQInteractiveShell|capsule_worker\.ipython\.shell\.Shell", "<shell>"),
     (r"\bZMQ(?=InteractiveShell|ExitAutocall)", ""),
     (r"(?:id=|uuid-|svg|#|\")[\w-]*[0-9a-f]{5,}[\w-]*", "<id>"),
@@ -38,7 +39,9 @@ class Session:
         environment = {**os.environ, "HOME": self.home, "COLUMNS": "80"}
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR"):
             environment.pop(name, None)
-        self._manager.start_kernel(env=environment, cwd=self.work)
+        # Its outputs are to be compared, so all of them leave.
+        options = ["--profile", "open"] if kernel == KERNEL_NAME else []
+        self._manager.start_kernel(env=environment, cwd=self.work, extra_arguments=options)
         self._client = self._manager.client()
         self._client.start_channels()
         self._client.wait_for_ready(timeout=PATIENCE)

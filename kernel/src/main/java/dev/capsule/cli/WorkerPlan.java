@@ -38,10 +38,12 @@ import java.util.stream.Stream;
 final class WorkerPlan implements Launches {
     private static final Logger LOG = System.getLogger(WorkerPlan.class.getName());
 
+    private static final Path BASH = Path.of("/bin/bash");
     private static final String ENGINE = "CAPSULE_ENGINE";
 
     /// What tells a program about language and time, and is nobody's secret.
-    private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "CAPSULE_ENCODING", ENGINE);
+    private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "SHELL", "CAPSULE_ENCODING",
+            ENGINE);
 
     /// How the cells are to be kept in, as it was asked for when the kernel was launched or installed.
     sealed interface Confined {
@@ -281,6 +283,8 @@ final class WorkerPlan implements Launches {
         readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
         environment.put(ENGINE, settings.engine);
+        // The user's own may be anywhere.
+        environment.put("SHELL", Files.isExecutable(BASH) ? BASH.toString() : "/bin/sh");
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
         if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {
             // Each output is in a frame of its own, and cannot use a script that another one has brought.
