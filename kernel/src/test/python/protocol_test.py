@@ -407,17 +407,20 @@ class Output(KernelCase):
         )
 
     def test_a_bundle_with_metadata(self):
-        done = self.assert_ok(
-            self.client.execute(
-                "class Bundle:\n"
-                "    def _repr_mimebundle_(self, include=None, exclude=None):\n"
-                "        return {'text/plain': 'p', 'text/x-own': 'own'}, {'text/x-own': {'width': 3}}\n"
-                "Bundle()"
-            )
+        code = (
+            "class Bundle:\n"
+            "    def _repr_mimebundle_(self, include=None, exclude=None):\n"
+            "        return {'text/plain': 'p', 'text/x-own': 'own'}, {'text/x-own': {'width': 3}}\n"
+            "Bundle()"
         )
-        result = done.contents("execute_result")[0]
+        with Kernel(change_argv=lambda argv: [*argv, "--profile", "open"]) as kernel, Client(kernel.info) as client:
+            result = client.execute(code).contents("execute_result")[0]
         self.assertEqual({"text/plain": "p", "text/x-own": "own"}, result["data"])
         self.assertEqual({"text/x-own": {"width": 3}}, result["metadata"])
+        # Where the profile does not say so, a type that is not known does not leave.
+        result = self.client.execute(code).contents("execute_result")[0]
+        self.assertRegex(result["data"].pop("text/plain"), r"^p\n\[Capsule: text/x-own is withheld .*\]$")
+        self.assertEqual(({}, {}), (result["data"], result["metadata"]))
 
     def test_top_level_await_and_asyncio_run(self):
         self.assertEqual("'a'", self.client.execute("import asyncio\nawait asyncio.sleep(0.01, 'a')").result())
