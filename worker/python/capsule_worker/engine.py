@@ -39,6 +39,11 @@ class PlainEngine:
             self._namespace.add_output(value, cell.count)
         return formatting.bundle(value)
 
+    def add_input(self, text, count):
+        """Of a cell whose code was not run here, or whose effects were taken back."""
+        self._namespace.add_input(text, count)
+        self._namespace.protect()
+
     def has_more(self):
         """Whether `finish` will show something."""
         return self._displays.has_figures()

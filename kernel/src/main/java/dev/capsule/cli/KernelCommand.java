@@ -30,9 +30,9 @@ import org.jspecify.annotations.Nullable;
 final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
     private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH] [--history FILE]"
-            + " [--profile NAME] [--sandbox auto|L1|L2|L3|none] [--network none|host]";
+            + " [--profile NAME] [--sandbox auto|L1|L2|L3|none] [--network none|host] [--snapshots on|off]";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--history", "--profile", "--sandbox",
-            "--network");
+            "--network", "--snapshots");
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -87,7 +87,8 @@ final class KernelCommand {
         var connectionFile = Path.of(options.getOrDefault("-f", ""));
         var plan = WorkerPlan.of(new WorkerPlan.Settings(python, worker(), options.getOrDefault("--profile", "default"),
                 confined(options.getOrDefault("--sandbox", "auto")),
-                network(options.getOrDefault("--network", "none")), connectionFile, environment));
+                network(options.getOrDefault("--network", "none")),
+                snapshots(options.getOrDefault("--snapshots", "on")), connectionFile, environment));
         var session = new Session(plan, clock);
         var connection = ConnectionInfo.read(connectionFile);
         session.start();
@@ -160,6 +161,14 @@ final class KernelCommand {
             case "none" -> Profile.Network.NONE;
             case "host" -> Profile.Network.HOST;
             default -> throw new RefusedException("--network " + name + " is neither none nor host\n" + USAGE);
+        };
+    }
+
+    private static WorkerPlan.Snapshots snapshots(String name) {
+        return switch (name) {
+            case "on" -> WorkerPlan.Snapshots.MADE;
+            case "off" -> WorkerPlan.Snapshots.NONE;
+            default -> throw new RefusedException("--snapshots " + name + " is neither on nor off\n" + USAGE);
         };
     }
 

@@ -51,11 +51,17 @@ final class WorkerPlan implements Launches {
         }
     }
 
+    /// Whether the state can be gone back to when a cell kills its worker, or is to be taken back.
+    enum Snapshots {
+        MADE, NONE
+    }
+
     /// @param python the interpreter's absolute path
     /// @param worker the program that it runs, in the directory of its modules
     /// @param profile its name
     /// @param connectionFile has the key that speaks for the user
-    record Settings(Path python, Path worker, String profile, Confined confined, Network network, Path connectionFile,
+    record Settings(Path python, Path worker, String profile, Confined confined, Network network,
+            Snapshots snapshots, Path connectionFile,
             Map<String, String> environment) {
         Settings {
             environment = Map.copyOf(environment);
@@ -121,6 +127,11 @@ final class WorkerPlan implements Launches {
         };
     }
 
+    @Override
+    public boolean supervised() {
+        return settings.snapshots == Snapshots.MADE;
+    }
+
     /// In a few words, for the kernel's banner.
     String describe() {
         return switch (decision.join()) {
@@ -183,7 +194,7 @@ final class WorkerPlan implements Launches {
 
     private Program program() throws IOException {
         var readOnly = new ArrayList<>(PythonFiles.trees(settings.python));
-        readOnly.add(settings.worker.toRealPath().resolveSibling(""));
+        readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
         var userBase = Path

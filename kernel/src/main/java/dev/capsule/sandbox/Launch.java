@@ -14,7 +14,7 @@ import java.util.Optional;
 /// @param command the absolute path of a program, and its arguments; it inherits the descriptors of `worker/PROTOCOL.md`
 /// @param environment all that the process gets to see
 /// @param directory its working directory
-/// @param descriptors what else the process finds open, by number, from 6 on
+/// @param descriptors what else the process finds open, by number, from 8 on
 /// @param confinement what the thread that starts the process does to itself before
 /// @param depth how many processes there are from the started one down to the worker: 0 when they are the same
 /// @param leftovers directories to remove when the process has ended, in whatever way; only where `confinement` owns the

@@ -8,6 +8,7 @@ import dev.capsule.promise.Settlement;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
@@ -37,6 +38,10 @@ public final class Session {
     private static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
+    private static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are"
+            + " lost.";
+    private static final int MAX_REASON_CHARS = 200;
+
     /// Executions whose late output still finds its cell.
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
@@ -63,20 +68,40 @@ public final class Session {
     };
     private Optional<String> languageVersion = Optional.empty();
     private boolean closed;
+    private final Snapshots snapshots = new Snapshots();
+    /// While a snapshot is to serve, until it does.
+    private Optional<Restoration> restoring = Optional.empty();
+    private boolean ranSinceRevival;
+    /// What happened between two cells, to be told with the next.
+    private Optional<String> untold = Optional.empty();
+    private Transaction transaction = Transaction.COMMIT_ALWAYS;
+
+    /// @param done told nothing when the snapshot serves, or else why it does not
+    private record Restoration(Snapshots.Way way, Consumer<Optional<String>> done) {}
 
     /// One cell's run.
     private static final class Execution {
         private final String id;
         private final ExecutionListener listener;
+        private final Rollback rollback;
 
         // Guarded by the session.
         private boolean interrupted;
         private boolean killed;
 
-        Execution(String id, ExecutionListener listener) {
+        Execution(String id, ExecutionListener listener, Rollback rollback) {
             this.id = id;
             this.listener = listener;
+            this.rollback = rollback;
         }
+    }
+
+    /// What becomes of a cell's effects.
+    private sealed interface Rollback {
+        record Never() implements Rollback {}
+
+        /// @param to the state before the cell
+        record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
     }
 
     /// @param clock runs deadlines and the steps of an interrupt
@@ -95,6 +120,7 @@ public final class Session {
     private void startWorker() {
         greeted = false;
         unsent.clear();
+        snapshots.clear();
         var attendant = new Attendant();
         current = Optional.of(attendant);
         try {
@@ -106,12 +132,141 @@ public final class Session {
 
     /// Runs a cell. Only when the one before is settled may the next be given.
     public void execute(Cell cell, ExecutionListener listener) {
+        var command = Command.parse(cell.code());
+        Transaction policy;
         synchronized (this) {
             if (running.isPresent()) {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
+            if (cell.storeHistory()) {
+                snapshots.given(cell.executionCount(), cell.code());
+            }
+            policy = cell.transaction().orElse(transaction);
+        }
+        if (command.isPresent()) {
+            // On another thread: who gives a cell is told of it when that is done.
+            clock.execute(() -> run(command.get(), cell, listener));
+        } else {
+            transact(policy, cell, listener);
+        }
+    }
+
+    private void run(Command command, Cell cell, ExecutionListener listener) {
+        switch (command) {
+            case Command.Malformed(var message) -> listener.settled(Outcome.Failed.because("UsageError", message));
+            case Command.Snapshots() -> list(cell, listener);
+            case Command.Undo(var cells) -> undo(cells, cell, listener);
+            case Command.GoTo(var count) -> {
+                Optional<Snapshots.Snapshot> target;
+                synchronized (this) {
+                    target = snapshots.after(count);
+                }
+                goTo(target, "there is no snapshot of the state after In [%d]; %%snapshots lists those that there are"
+                        .formatted(count), cell, listener);
+            }
+            case Command.SetTransaction(var policy) -> {
+                synchronized (this) {
+                    transaction = policy;
+                }
+                answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
+            }
+            case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
+        }
+    }
+
+    private void list(Cell cell, ExecutionListener listener) {
+        var memory = live().map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
+        String text;
+        synchronized (this) {
+            text = snapshots.list(memory);
+        }
+        answer(text, cell, listener);
+    }
+
+    private synchronized Optional<WorkerProcess> live() {
+        return worker;
+    }
+
+    private void undo(int cells, Cell cell, ExecutionListener listener) {
+        Optional<Snapshots.Snapshot> target;
+        String why;
+        synchronized (this) {
+            var state = snapshots.back(cells);
+            target = state.flatMap(snapshots::of);
+            why = state.isEmpty()
+                    ? "fewer than %d cells have been run since the state was fresh".formatted(cells)
+                    : "there is no snapshot of the state before them (%s); %%snapshots lists those that there are"
+                            .formatted(snapshots.why());
+        }
+        goTo(target, why, cell, listener);
+    }
+
+    private void goTo(Optional<Snapshots.Snapshot> target, String why, Cell cell, ExecutionListener listener) {
+        if (target.isEmpty()) {
+            listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
+            return;
+        }
+        var way = new Snapshots.Way(target.get(), List.of());
+        restore(way, problem -> {
+            if (problem.isPresent()) {
+                listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
+            } else {
+                answer(snapshots.describe(way) + "\n", cell, listener);
+            }
+        });
+    }
+
+    private void answer(String text, Cell cell, ExecutionListener listener) {
+        if (!cell.silent()) {
+            listener.stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8));
+        }
+        listener.settled(new Outcome.Succeeded("{}".getBytes(StandardCharsets.UTF_8),
+                "[]".getBytes(StandardCharsets.UTF_8)));
+    }
+
+    /// Ends the live process and has a snapshot take its place.
+    private void restore(Snapshots.Way way, Consumer<Optional<String>> done) {
+        synchronized (this) {
+            restoring = Optional.of(new Restoration(way, done));
+            worker.ifPresent(WorkerProcess::killLive);
+        }
+    }
+
+    private void transact(Transaction policy, Cell cell, ExecutionListener listener) {
+        if (policy == Transaction.COMMIT_ALWAYS) {
+            start(cell, listener, new Rollback.Never());
+            return;
+        }
+        synchronized (this) {
+            var promise = promises.create(Optional.of(QUESTION_DEADLINE), _ -> {
+                Optional<Snapshots.Snapshot> before;
+                String why;
+                synchronized (this) {
+                    before = snapshots.of(snapshots.present());
+                    why = snapshots.why();
+                }
+                if (before.isPresent()) {
+                    start(cell, listener, new Rollback.By(policy, before.get()));
+                } else {
+                    listener.settled(Outcome.Failed.because("TransactionError",
+                            "the cell was not run, for its effects could not be taken back: " + why));
+                }
+            });
+            send(new Frame.Keep(promise.id()));
+        }
+    }
+
+    private void start(Cell cell, ExecutionListener listener, Rollback rollback) {
+        synchronized (this) {
+            if (!cell.silent()) {
+                untold.ifPresent(text -> note(listener, text));
+                untold = Optional.empty();
+            }
             var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), listener);
+            var execution = new Execution(promise.id(), listener, rollback);
+            snapshots.runs(execution.id,
+                    cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty());
+            ranSinceRevival = true;
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
@@ -120,11 +275,22 @@ public final class Session {
         }
     }
 
+    /// In the words of the kernel, not of the cell.
+    private static void note(ExecutionListener listener, String text) {
+        listener.stream(Frame.Stream.STDERR.wireName(), "[Capsule: %s]\n".formatted(text)
+                .getBytes(StandardCharsets.UTF_8));
+    }
+
+    /// @param transaction empty for the session's own
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
     public record Cell(String code, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
-            Map<String, String> userExpressions) {
+            Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
             userExpressions = Map.copyOf(userExpressions);
+        }
+
+        private Cell withCode(String other) {
+            return new Cell(other, executionCount, silent, storeHistory, allowStdin, userExpressions, transaction);
         }
     }
 
@@ -197,7 +363,7 @@ public final class Session {
                 LOG.log(Level.INFO,
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
-                live.kill();
+                live.killLive();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
         // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
@@ -233,7 +399,32 @@ public final class Session {
             execution = running.orElseThrow();
             running = Optional.empty();
         }
-        execution.listener.settled(outcome(settlement));
+        var outcome = outcome(settlement);
+        switch (execution.rollback) {
+            case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS
+                    || outcome instanceof Outcome.Failed ->
+                rollBack(to, execution.listener, outcome);
+            case Rollback.By _,Rollback.Never _ -> execution.listener.settled(outcome);
+        }
+    }
+
+    private void rollBack(Snapshots.Snapshot to, ExecutionListener listener, Outcome outcome) {
+        boolean there;
+        boolean kept;
+        synchronized (this) {
+            there = snapshots.present() == to.state();
+            kept = snapshots.of(to.state()).isPresent();
+        }
+        if (there || !kept) {
+            // The worker has died, and the outcome says what has become of its state.
+            listener.settled(outcome);
+            return;
+        }
+        var way = new Snapshots.Way(to, List.of());
+        restore(way, problem -> {
+            note(listener, problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
+            listener.settled(outcome);
+        });
     }
 
     private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
@@ -279,6 +470,22 @@ public final class Session {
                 case Frame.LateStream(var id, var stream, var text) ->
                     emitter(id).listener.stream(stream.wireName(), text);
                 case Frame.Input input -> ask(input);
+                case Frame.Snapshot(var pid, var after) -> {
+                    synchronized (Session.this) {
+                        snapshots.made(pid, after).forEach(worker.orElseThrow()::drop);
+                    }
+                }
+                case Frame.NoSnapshot(_, var reason) -> {
+                    synchronized (Session.this) {
+                        snapshots.refused(shortened(reason));
+                    }
+                }
+                case Frame.Revived _ -> revived();
+                case Frame.Died(var pid, _) -> {
+                    synchronized (Session.this) {
+                        snapshots.gone(pid);
+                    }
+                }
                 case Frame.Resolve resolve -> resolved(resolve);
                 case Frame.Reject(var id, var ename, var evalue, var traceback) ->
                     settle(id, new Settlement.Rejected<>(new Failure(ename, evalue, traceback)));
@@ -382,10 +589,73 @@ public final class Session {
             owner.ifPresent(execution -> execution.listener.stream(stream.wireName(), text));
         }
 
+        /// User code may have made it up.
+        private String shortened(String reason) {
+            String plain = reason.replaceAll("\\p{Cntrl}", " ");
+            return plain.length() > MAX_REASON_CHARS ? plain.substring(0, MAX_REASON_CHARS) + "…" : plain;
+        }
+
+        @Override
+        public Optional<Integer> died(End end) {
+            synchronized (Session.this) {
+                if (current.filter(this::equals).isEmpty() || closed) {
+                    return Optional.empty();
+                }
+                greeted = false;
+                unsent.clear();
+                if (restoring.isEmpty()) {
+                    if (!ranSinceRevival) {
+                        // Of that state nothing comes that lives.
+                        snapshots.of(snapshots.present()).ifPresent(snapshot -> {
+                            snapshots.gone(snapshot.pid());
+                            worker.ifPresent(process -> process.drop(snapshot.pid()));
+                        });
+                    }
+                    var way = snapshots.from(running.isPresent() ? snapshots.before() : snapshots.present());
+                    String cause = happened(end);
+                    List<String> lost = promises.openIds();
+                    restoring = way.map(to -> new Restoration(to, _ -> recovered(cause, to, lost)));
+                }
+                LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
+                return restoring.map(restoration -> restoration.way().to().pid());
+            }
+        }
+
+        private void recovered(String cause, Snapshots.Way way, List<String> lost) {
+            String told;
+            synchronized (Session.this) {
+                told = cause + " " + snapshots.describe(way);
+                if (running.isEmpty()) {
+                    untold = Optional.of(told);
+                }
+            }
+            inputs.settleAll(new Settlement.Canceled<>("the worker's process is gone"));
+            lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(told)));
+        }
+
+        private void revived() {
+            Restoration restoration;
+            synchronized (Session.this) {
+                restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
+                restoring = Optional.empty();
+                ranSinceRevival = false;
+                greeted = true;
+                var missed = snapshots.restored(restoration.way().to());
+                var process = worker.orElseThrow();
+                if (!missed.isEmpty()) {
+                    process.send(new Frame.Inputs(missed));
+                }
+                unsent.forEach(process::send);
+                unsent.clear();
+            }
+            restoration.done().accept(Optional.empty());
+        }
+
         @Override
         public void ended(End end) {
             String cause;
             List<String> lost;
+            Optional<Restoration> failed;
             synchronized (Session.this) {
                 if (current.filter(this::equals).isEmpty()) {
                     // A start that failed and was tried again since.
@@ -395,6 +665,11 @@ public final class Session {
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
+                failed = restoring;
+                restoring = Optional.empty();
+                if (running.isEmpty() && failed.isEmpty() && !(end instanceof End.NotStarted)) {
+                    untold = Optional.of(cause);
+                }
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
@@ -405,17 +680,25 @@ public final class Session {
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
             lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
+            failed.filter(_ -> lost.isEmpty()).ifPresent(restoration -> restoration.done().accept(Optional.of(
+                    "the snapshot could not be woken." + LOST)));
         }
 
         private String describe(End end) {
             if (end instanceof End.NotStarted) {
                 return "the worker " + end.cause();
             }
-            String lost = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
+            return happened(end) + LOST;
+        }
+
+        private String happened(End end) {
+            if (running.isEmpty()) {
+                return "the worker %s between two cells.".formatted(end.cause());
+            }
             return running.filter(execution -> execution.killed).isPresent()
-                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed.%s"
-                            .formatted(KILL_AFTER.toSeconds(), lost)
-                    : "the worker %s while it ran this cell.%s".formatted(end.cause(), lost);
+                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
+                            .formatted(KILL_AFTER.toSeconds())
+                    : "the worker %s while it ran this cell.".formatted(end.cause());
         }
     }
 }

@@ -15,32 +15,46 @@ import java.util.Optional;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
-/// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the process groups of the
-/// workers without a sandbox, whose children would otherwise go on. It learns of the kernel's end by the end of its input.
+/// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the sessions of the workers
+/// without a sandbox, whose processes would otherwise go on. It learns of the kernel's end by the end of its input.
 /// (What is in a sandbox ends with that, see [Keeper].)
 final class Guardian {
     private static final Logger LOG = System.getLogger(Guardian.class.getName());
 
-    /// Each line replaces the list of groups.
-    private static final String SCRIPT = "while read -r line; do groups=$line; done; "
-            + "for group in $groups; do kill -s KILL -- -\"$group\"; done";
+    /// Each line replaces the list of sessions. In the lists of processes, a session's number is the fourth field after
+    /// the name, which is in parentheses and may have anything in it.
+    private static final String SCRIPT = """
+            while read -r line; do sessions=$line; done
+            found=some
+            while [ "$found" ]; do
+                found=
+                for file in /proc/[0-9]*/stat; do
+                    read -r line 2>/dev/null <"$file" || continue
+                    set -- ${line##*) }
+                    for session in $sessions; do
+                        [ "$4" = "$session" ] && [ "$1" != Z ] && found="$found ${line%% *}"
+                    done
+                done
+                [ "$found" ] && kill -s KILL $found
+            done
+            """;
 
-    private static final TreeSet<Long> GROUPS = new TreeSet<>();
+    private static final TreeSet<Long> SESSIONS = new TreeSet<>();
 
-    /// Guarded by the class, as are the groups.
+    /// Guarded by the class, as are the sessions.
     private static Optional<Integer> input = Optional.empty();
 
     private Guardian() {}
 
-    /// @param group the number of a worker's process, which leads its group
-    static synchronized void guard(long group) {
-        GROUPS.add(group);
+    /// @param session the number of a worker's first process, which leads its session
+    static synchronized void guard(long session) {
+        SESSIONS.add(session);
         tell();
     }
 
-    static synchronized void release(long group) {
-        GROUPS.remove(group);
-        if (GROUPS.isEmpty() && input.isPresent()) {
+    static synchronized void release(long session) {
+        SESSIONS.remove(session);
+        if (SESSIONS.isEmpty() && input.isPresent()) {
             // It ends by that, and with it the thread that waits for its end, for which a virtual machine that ends
             // would wait, too.
             Posix.close(input.get());
@@ -55,7 +69,7 @@ final class Guardian {
             if (input.isEmpty()) {
                 input = Optional.of(start());
             }
-            byte[] line = GROUPS.stream().map(String::valueOf).collect(Collectors.joining(" ", "", "\n"))
+            byte[] line = SESSIONS.stream().map(String::valueOf).collect(Collectors.joining(" ", "", "\n"))
                     .getBytes(StandardCharsets.US_ASCII);
             try (var arena = Arena.ofConfined()) {
                 Posix.write(input.get(), arena.allocateFrom(ValueLayout.JAVA_BYTE, line));

@@ -1,0 +1,95 @@
+package dev.capsule.worker;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.Set;
+
+/// Processes as `/proc` shows them. What ends while it is read is left out.
+final class ProcessTree {
+    private static final Path PROC = Path.of("/proc");
+
+    private ProcessTree() {}
+
+    /// @return how many threads each has: the processes themselves and whatever they have started, the parents first
+    static Map<Long, Integer> below(List<Long> roots) {
+        var threads = new LinkedHashMap<Long, Integer>();
+        var waiting = new ArrayDeque<>(roots);
+        for (Long pid = waiting.poll(); pid != null; pid = waiting.poll()) {
+            if (!threads.containsKey(pid)) {
+                var children = new ArrayList<Long>();
+                int count = children(pid, children);
+                if (count > 0) {
+                    threads.put(pid, count);
+                    waiting.addAll(children);
+                }
+            }
+        }
+        return threads;
+    }
+
+    /// @return the number of its threads
+    private static int children(long pid, List<Long> children) {
+        int count = 0;
+        try (var tasks = Files.newDirectoryStream(PROC.resolve(Long.toString(pid)).resolve("task"))) {
+            for (Path task : tasks) {
+                count++;
+                for (String child : Files.readString(task.resolve("children")).split(" ", -1)) {
+                    if (!child.isEmpty()) {
+                        children.add(Long.valueOf(child));
+                    }
+                }
+            }
+        } catch (IOException | RuntimeException e) {
+            // It has ended, or the thread has.
+        }
+        return count;
+    }
+
+    /// @return what the process has in memory, with the whole of what it shares; 0 when it is gone
+    static long residentBytes(long pid) {
+        return bytes(pid, "status", "VmRSS:").orElse(0);
+    }
+
+    /// @return what the process has in memory, with its part of what it shares; empty when that may not be read
+    static OptionalLong proportionalBytes(long pid) {
+        return bytes(pid, "smaps_rollup", "Pss:");
+    }
+
+    private static OptionalLong bytes(long pid, String file, String field) {
+        try {
+            for (String line : Files.readAllLines(PROC.resolve(Long.toString(pid)).resolve(file))) {
+                if (line.startsWith(field)) {
+                    return OptionalLong.of(Long.parseLong(line.replaceAll("\\D", "")) << 10);
+                }
+            }
+        } catch (IOException e) {
+            // It has ended, or made itself unreadable.
+        }
+        return OptionalLong.empty();
+    }
+
+    /// Ends processes that may be starting others all the while: first all are stopped, for who is not may start one for
+    /// each that is ended.
+    ///
+    /// @param find gives those that there are
+    static void end(Find find) throws IOException {
+        Set<Long> stopped = new LinkedHashSet<>();
+        for (var found = find.now(); stopped.addAll(found); found = find.now()) {
+            found.forEach(pid -> Posix.kill(pid, Posix.SIGSTOP));
+        }
+        stopped.forEach(pid -> Posix.kill(pid, Posix.SIGKILL));
+    }
+
+    /// Looks for processes.
+    interface Find {
+        Set<Long> now() throws IOException;
+    }
+}
