@@ -3,7 +3,7 @@ import { KernelManager, KernelSpecManager, ServerConnection } from '@jupyterlab/
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -53,6 +53,18 @@ after(async () => {
   }
   rmSync(root, { recursive: true, force: true });
 }, PATIENCE);
+
+/** The processes that were given the connection file of a kernel, which the server names by the kernel's id. */
+function fronts(id) {
+  return readdirSync('/proc').filter(entry => /^\d+$/.test(entry)).filter(pid => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(`kernel-${id}.json`);
+    } catch {
+      // It has ended meanwhile.
+      return false;
+    }
+  });
+}
 
 function freePort() {
   return new Promise((resolve, reject) => {
@@ -229,11 +241,10 @@ test('a restart gives a new session on the same connection', PATIENCE, async () 
 });
 
 test('shutdown ends the process', PATIENCE, async () => {
-  const { result: front } = await execute('import os; os.getppid()');
-  assert.ok(existsSync(`/proc/${front}`));
   const { id } = kernel;
+  assert.equal(fronts(id).length, 1);
   await kernel.shutdown();
-  assert.ok(!existsSync(`/proc/${front}`));
+  assert.deepEqual(fronts(id), []);
   await kernels.refreshRunning();
   assert.deepEqual([...kernels.running()].filter(each => each.id === id), []);
 });

@@ -1,6 +1,6 @@
 """A worker that dies or talks nonsense costs its cell: the error names the cause, the front lives, the next runs."""
 
-from kernels import Kernel, Watch, descendants, peak_memory
+from kernels import Kernel, Watch, descendants, outside, peak_memory
 from wire import Client, KernelCase
 
 # Finds where the worker writes its frames, as code that means harm would: the pipes among the high descriptors.
@@ -141,7 +141,7 @@ class Crashes(KernelCase):
     def test_a_death_between_two_cells(self):
         self.assert_ok(self.client.execute("import os; worker = os.getpid(); worker"))
         worker = int(self.client.execute("worker").result())
-        watch = Watch([worker])
+        watch = Watch([outside(self.kernel.pid, worker)])
         done = self.client.execute("import threading; threading.Timer(0.1, os._exit, [7]).start()")
         self.assertEqual("ok", done.status)
         self.assertEqual([], watch.survivors(10))
@@ -153,7 +153,8 @@ class Crashes(KernelCase):
         running = self.client.start("import os, threading\nprint(os.getpid())\ninput('? ')", allow_stdin=True)
         request = self.client.next_input_request()
         self.client.wait_text(running, "\n")
-        Watch([int(self.client.published[running][-1]["content"]["text"])]).kill()
+        worker = int(self.client.published[running][-1]["content"]["text"])
+        Watch([outside(self.kernel.pid, worker)]).kill()
         done = self.client.finish(running)
         self.assertRegex(done.told(), "SIGKILL")
         self.send_stale_answer("late", parent=request)

@@ -90,7 +90,7 @@ class Log:
 class Kernel:
     """One kernel process on ports of its own."""
 
-    def __init__(self, info=None, *, environment=None, home=None, change_argv=lambda argv: argv):
+    def __init__(self, info=None, *, environment=None, home=None, directory=None, change_argv=lambda argv: argv):
         self.info = info if info is not None else connection()
         file = tempfile.NamedTemporaryFile("w", suffix=".json", prefix="connection-", delete=False)
         self.connection_file = file.name
@@ -106,6 +106,7 @@ class Kernel:
         self.process = subprocess.Popen(
             change_argv(argv),
             env=self.environment,
+            cwd=directory,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -153,6 +154,18 @@ def descendants(pid):
         below += found
         todo += found
     return below
+
+
+def outside(kernel, inner):
+    """The id that a process below a kernel has here, by the one that it has inside of its sandbox."""
+    for pid in descendants(kernel):
+        try:
+            with open(f"/proc/{pid}/status") as file:
+                if int(re.search(r"NSpid:.*\s(\d+)\n", file.read())[1]) == inner:
+                    return pid
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended between the listing and the reading.
+    raise AssertionError(f"no process below {kernel} is {inner} inside of a sandbox")
 
 
 def _parent(pid):

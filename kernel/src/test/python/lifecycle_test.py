@@ -108,12 +108,13 @@ class Lifecycle(unittest.TestCase):
             self.assertEqual([], watch.survivors(5))
 
     def test_exit_handlers_run_at_shutdown(self):
-        with tempfile.TemporaryDirectory() as directory, Kernel() as kernel, Client(kernel.info) as client:
-            trace = Path(directory) / "trace"
-            client.execute(f"import atexit, pathlib; atexit.register(pathlib.Path({str(trace)!r}).write_text, 'bye')")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        with Kernel(directory=directory.name) as kernel, Client(kernel.info) as client:
+            client.execute("import atexit, pathlib; atexit.register(pathlib.Path('trace').write_text, 'bye')")
             client.send("shutdown_request", {"restart": False}, channel="control")
             kernel.process.wait(PATIENCE)
-            self.assertEqual("bye", trace.read_text())
+            self.assertEqual("bye", (Path(directory.name) / "trace").read_text())
 
     def test_an_interrupt_of_the_process_group_does_not_end_the_kernel(self):
         with Kernel() as kernel, Client(kernel.info) as client:
@@ -238,7 +239,7 @@ def script(directory, text):
     """An executable that is a Python program, by whose name it is called."""
     path = Path(directory) / "python-script"
     path.write_text(f"#!{sys.executable}\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH)
     return str(path)
 
 

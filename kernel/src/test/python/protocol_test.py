@@ -385,8 +385,9 @@ class Output(KernelCase):
         self.assertRegex(done.text(), "^a.*b\n$")
 
     def test_rich_results(self):
-        done = self.assert_ok(
-            self.client.execute(
+        # They leave as they are where the profile says so.
+        with Kernel(change_argv=lambda argv: [*argv, "--profile", "open"]) as kernel, Client(kernel.info) as client:
+            done = client.execute(
                 "class Rich:\n"
                 "    def __repr__(self): return 'plain'\n"
                 "    def _repr_html_(self): return '<i>é😀</i>'\n"
@@ -394,7 +395,6 @@ class Output(KernelCase):
                 "    def _repr_json_(self): return {'a': [1, None, 'é']}\n"
                 "Rich()"
             )
-        )
         data = done.contents("execute_result")[0]["data"]
         self.assertEqual(
             {

@@ -40,8 +40,10 @@ class ArchitectureTest {
 
     /// Who may import whom; `cli` may import everything.
     private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
-            "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "sandbox", List.of("policy"),
-            "worker", List.of("frame", "sandbox"), "session", List.of("worker", "promise", "frame", "sandbox"),
+            "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "audit", List.of(),
+            "sandbox", List.of("policy"),
+            "worker", List.of("frame", "sandbox", "policy"), "session",
+            List.of("worker", "promise", "frame", "sandbox", "audit", "policy"),
             "kernel",
             List.of("channel", "jupyter", "session"));
 
@@ -68,7 +70,8 @@ class ArchitectureTest {
 
     @Test
     void librariesAreUsedWhereTheyBelong() {
-        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame", "dev.capsule.policy");
+        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame", "dev.capsule.policy",
+                "dev.capsule.audit");
         fence("org.msgpack..", "dev.capsule.frame");
         fence("org.apache.commons.codec..", "dev.capsule.jupyter");
         fence("picocli..", "dev.capsule.cli");

@@ -7,7 +7,7 @@ import java.util.List;
 import java.util.Optional;
 
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
-record Argv(Path java, Path jar, Path python) {
+record Argv(Path java, Path jar, Path python, Terms terms) {
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
     static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms8m", "-Xmn4m", "-Xmx768m",
@@ -19,6 +19,7 @@ record Argv(Path java, Path jar, Path python) {
         words.addAll(FLAGS);
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
+        words.addAll(terms.words());
         return words;
     }
 
@@ -33,6 +34,7 @@ record Argv(Path java, Path jar, Path python) {
                 || !Path.of(argv.get(jar)).endsWith(Program.JAR) || !argv.get(jar + 1).equals("kernel")) {
             return Optional.empty();
         }
-        return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python))));
+        return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
+                Terms.of(argv)));
     }
 }

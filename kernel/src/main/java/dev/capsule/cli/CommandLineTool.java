@@ -1,5 +1,6 @@
 package dev.capsule.cli;
 
+import dev.capsule.policy.PolicyException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
@@ -7,10 +8,10 @@ import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.util.List;
 import java.util.Objects;
-import java.util.stream.Stream;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.IVersionProvider;
 
 /// All commands but `kernel`, which [Main] tells apart, and `demo`, which is the launcher's.
 @Command(name = "capsule", mixinStandardHelpOptions = true, subcommands = HelpCommand.class, synopsisSubcommandLabel = "COMMAND", description = "A Jupyter kernel that survives the code it runs.", footer = {
@@ -29,19 +30,25 @@ final class CommandLineTool {
     static int run(Host host, List<String> args, PrintWriter out, PrintWriter err) {
         var tool = new CommandLine(new CommandLineTool())
                 .addSubcommand(new Install(host, out, err)).addSubcommand(new Uninstall(host, out))
-                .addSubcommand(new ListSpecs(host, out)).addSubcommand(new Doctor(host, out)).setOut(out).setErr(err)
+                .addSubcommand(new ListSpecs(host, out)).addSubcommand(new ProfileCommand(host, out))
+                .addSubcommand(new Doctor(host, out)).setOut(out).setErr(err)
                 .setExecutionExceptionHandler((failure, _, _) -> {
                     err.println("capsule: " + switch (failure) {
                         case CommandException e -> e.getMessage();
+                        case PolicyException e -> e.getMessage();
                         case UncheckedIOException e -> reason(Objects.requireNonNull(e.getCause()));
                         case IOException e -> reason(e);
                         default -> throw failure;
                     });
                     return 1;
                 });
-        Stream.concat(Stream.of(tool), tool.getSubcommands().values().stream()).forEach(command -> command
-                .getCommandSpec().versionProvider(() -> new String[]{"capsule " + host.program().version()}));
+        setVersion(tool, () -> new String[]{"capsule " + host.program().version()});
         return tool.execute(args.toArray(String[]::new));
+    }
+
+    private static void setVersion(CommandLine command, IVersionProvider version) {
+        command.getCommandSpec().versionProvider(version);
+        command.getSubcommands().values().forEach(subcommand -> setVersion(subcommand, version));
     }
 
     /// The message of a file error is often nothing but the file's name.

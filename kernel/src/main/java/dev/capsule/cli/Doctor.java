@@ -1,16 +1,26 @@
 package dev.capsule.cli;
 
+import dev.capsule.audit.Audit;
+import dev.capsule.policy.PolicyException;
+import dev.capsule.policy.Profile;
+import dev.capsule.sandbox.Probe;
+import dev.capsule.sandbox.Probe.Refusal;
+import dev.capsule.sandbox.Tier;
+import dev.capsule.sandbox.Workspace;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.Interpreter.Choice;
 import dev.capsule.worker.Interpreter.Python;
 import dev.capsule.worker.Interpreter.Unusable;
+import dev.capsule.worker.WorkerProcess;
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
@@ -44,9 +54,12 @@ final class Doctor implements Callable<Integer> {
         program();
         python();
         jupyter();
-        specs();
+        var tiers = sandboxes();
+        var profiles = profiles();
+        specs(tiers, profiles);
+        ok("limits", "enforced by " + WorkerProcess.enforcement());
+        audit();
         onPath("node", "apt-get install nodejs (for JavaScript cells, yet to come)");
-        onPath("bwrap", "apt-get install bubblewrap (for the sandbox, yet to come)");
         return canRun ? 0 : 1;
     }
 
@@ -90,19 +103,83 @@ final class Doctor implements Callable<Integer> {
         }
     }
 
-    private void specs() {
+    /// Tries each kind of sandbox, also those that a better one makes unnecessary: `--sandbox` may ask for one.
+    ///
+    /// @return those that hold, the best first
+    private List<Tier> sandboxes() throws IOException {
+        var directory = Path.of("").toAbsolutePath();
+        var workspace = Workspace.of(directory, host.home(), List.of());
+        var holding = new ArrayList<Tier>();
+        var refused = new ArrayList<Refusal>();
+        for (var tier : Tier.values()) {
+            switch (Probe.run(host.processes(), List.of(tier), workspace)) {
+                case Probe.Result.Available(var sandbox, _) -> {
+                    sandbox.close();
+                    holding.add(tier);
+                    ok("sandbox " + tier, tier.describe());
+                }
+                case Probe.Result.Unavailable unavailable -> refused.addAll(unavailable.refused());
+            }
+        }
+        refused.forEach(refusal -> absent("sandbox " + refusal.tier(), refusal.reason(), refusal.fix()));
+        if (holding.isEmpty()) {
+            broken("sandbox", "no kind is available: every cell will fail",
+                    "one of the above, or for code that you trust: capsule install --sandbox none");
+        } else {
+            ok("sandbox", "a kernel in %s uses %s".formatted(directory, holding.getFirst()));
+        }
+        return holding;
+    }
+
+    /// @return their names; none when the user's own are not as they must be
+    private List<String> profiles() {
+        try {
+            var names = host.profiles().all().stream().map(Profile::name).toList();
+            var file = host.profilesFile();
+            ok("profiles", "%s; yours are in %s%s".formatted(String.join(", ", names), file,
+                    Files.exists(file) ? "" : " (not there)"));
+            return names;
+        } catch (PolicyException e) {
+            broken("profiles", String.valueOf(e.getMessage()), "change the file, or remove it");
+            return List.of();
+        }
+    }
+
+    private void audit() {
+        Audit.file(host.env()).ifPresentOrElse(
+                file -> ok("audit log", file + (Files.exists(file) ? "" : " (made by the first kernel)")),
+                () -> absent("audit log", "neither XDG_STATE_HOME nor HOME is an absolute path: none is written",
+                        "set one of them"));
+    }
+
+    private void specs(List<Tier> tiers, List<String> profiles) {
         var specs = InstalledSpec.on(host.jupyterPath());
         if (specs.isEmpty()) {
             absent("kernelspec", "none of Capsule's is where Jupyter looks", "capsule install");
         }
         for (var spec : specs) {
             if (spec.missing().isEmpty()) {
-                ok("kernelspec", spec.directory().toString());
+                objection(spec.argv().terms(), tiers, profiles).ifPresentOrElse(
+                        problem -> broken("kernelspec", spec.directory() + " " + problem,
+                                "capsule install --replace --name " + spec.name()),
+                        () -> ok("kernelspec", "%s (%s)".formatted(spec.directory(), spec.argv().terms().describe())));
             } else {
                 broken("kernelspec", "%s names what does not exist: %s".formatted(spec.directory(), spec.missing()),
                         spec.remedy());
             }
         }
+    }
+
+    /// Why every cell of a kernel would fail.
+    private static Optional<String> objection(Terms terms, List<Tier> tiers, List<String> profiles) {
+        if (!profiles.isEmpty() && !profiles.contains(terms.profile())) {
+            return Optional.of("has the profile %s, which there is not".formatted(terms.profile()));
+        }
+        boolean holds = List.of(Terms.AUTO, Terms.NONE).contains(terms.sandbox())
+                || tiers.stream().anyMatch(tier -> tier.name().equals(terms.sandbox()));
+        return holds
+                ? Optional.empty()
+                : Optional.of("has the sandbox %s, which is not available".formatted(terms.sandbox()));
     }
 
     private void onPath(String program, String fix) {

@@ -1,7 +1,10 @@
 package dev.capsule.cli;
 
+import dev.capsule.policy.Profiles;
+import dev.capsule.sandbox.Processes;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.Interpreter.Choice;
+import dev.capsule.worker.LocalProcesses;
 import java.io.File;
 import java.net.URISyntaxException;
 import java.nio.file.Path;
@@ -17,7 +20,8 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param usr the directory `/usr`
 /// @param program the running jar
-record Host(Map<String, String> env, Path usr, boolean mac, Program program) {
+/// @param processes finds out which sandboxes there are
+record Host(Map<String, String> env, Path usr, boolean mac, Program program, Processes processes) {
 
     /// One place to install into.
     ///
@@ -37,7 +41,7 @@ record Host(Map<String, String> env, Path usr, boolean mac, Program program) {
         try {
             var jar = Path.of(Host.class.getProtectionDomain().getCodeSource().getLocation().toURI());
             return new Host(System.getenv(), Path.of("/usr"), System.getProperty("os.name").startsWith("Mac"),
-                    new Program(jar));
+                    new Program(jar), new LocalProcesses());
         } catch (URISyntaxException e) {
             throw new IllegalStateException("the JVM's own location of the jar", e);
         }
@@ -85,6 +89,16 @@ record Host(Map<String, String> env, Path usr, boolean mac, Program program) {
         };
     }
 
+    /// Where the user's own profiles are, or would be.
+    Path profilesFile() {
+        return Profiles.file(env).orElseGet(() -> home().resolve(".config/capsule/profiles.json"));
+    }
+
+    /// @throws dev.capsule.policy.PolicyException if the user's own are not as they must be
+    Profiles profiles() {
+        return Profiles.file(env).map(Profiles::load).orElseGet(Profiles::builtIn);
+    }
+
     Optional<String> variable(String name) {
         return Optional.ofNullable(env.get(name)).filter(value -> !value.isEmpty());
     }
@@ -94,7 +108,7 @@ record Host(Map<String, String> env, Path usr, boolean mac, Program program) {
     }
 
     /// As the shell and Jupyter have it; the JVM's own idea is the password file's.
-    private Path home() {
+    Path home() {
         return absolute(variable("HOME").orElseGet(() -> System.getProperty("user.home")));
     }
 

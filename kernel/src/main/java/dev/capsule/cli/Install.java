@@ -1,6 +1,8 @@
 package dev.capsule.cli;
 
 import dev.capsule.jupyter.KernelSpec;
+import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Network;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.Interpreter.Choice;
 import java.io.IOException;
@@ -14,6 +16,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -23,8 +26,8 @@ import picocli.CommandLine.Option;
 /// Copies the program to its stable place and writes the kernelspec that names it.
 ///
 /// A spec of Capsule's that is there already is brought up to date (program, Java, flags) without asking. What a person
-/// chose in it (display name, Python, environment) is changed, and a spec of someone else's replaced, only with
-/// `--replace`.
+/// chose in it (display name, Python, profile, sandbox, network, environment) is changed, and a spec of someone else's
+/// replaced, only with `--replace`.
 @Command(name = "install", mixinStandardHelpOptions = true, sortOptions = false, description = "Installs the kernelspec, for every Jupyter on this machine.")
 final class Install implements Callable<Integer> {
     private final Host host;
@@ -34,11 +37,22 @@ final class Install implements Callable<Integer> {
     @ArgGroup
     private Where where = new Where();
 
-    @Option(names = "--name", paramLabel = "NAME", defaultValue = KernelName.DEFAULT, description = "the kernel's name, as in: jupyter console --kernel NAME (default: ${DEFAULT-VALUE})")
-    private String name = KernelName.DEFAULT;
+    @Option(names = "--name", paramLabel = "NAME", description = "the kernel's name, as in: jupyter console --kernel NAME (default: "
+            + KernelName.DEFAULT
+            + "; with another profile, the network or no sandbox a name of its own, such as capsule-python-open)")
+    private @Nullable String name;
 
-    @Option(names = "--display-name", paramLabel = "TEXT", defaultValue = "Python (Capsule)", description = "the name people pick (default: ${DEFAULT-VALUE})")
-    private String displayName = "";
+    @Option(names = "--display-name", paramLabel = "TEXT", description = "the name people pick (default: \"Python (Capsule)\", or such as \"Python (Capsule, open)\")")
+    private @Nullable String displayName;
+
+    @Option(names = "--profile", paramLabel = "NAME", description = "what the cells may do: locked, default, open or one of yours; see capsule profile list (default: default)")
+    private String profile = Terms.DEFAULT.profile();
+
+    @Option(names = "--sandbox", paramLabel = "KIND", description = "auto: the best that this machine offers; L1, L2 or L3: this kind, or no cell runs; see capsule doctor; none: cells may do all that you may (default: auto)")
+    private String sandbox = Terms.DEFAULT.sandbox();
+
+    @Option(names = "--network", paramLabel = "none|host", description = "host: cells reach all that this machine reaches (default: none)")
+    private String network = Terms.DEFAULT.network();
 
     @Option(names = "--python", paramLabel = "PATH", description = "the Python that runs the cells, 3.9 or later (default: CAPSULE_PYTHON, else the active "
             + "environment's, else the first python3 with IPython, else python3)")
@@ -65,18 +79,27 @@ final class Install implements Callable<Integer> {
             throw new CommandException(
                     host.program().jar() + " is not the packaged jar; run: kernelspec/capsule install");
         }
-        if (displayName.isBlank()) {
+        var terms = new Terms(profile, sandbox, network).checked();
+        var allowed = host.profiles().get(profile)
+                .withNetwork(network.equals(Terms.HOST) ? Network.HOST : Network.NONE);
+        String displayed = Objects.requireNonNullElseGet(displayName, terms::displayName);
+        if (displayed.isBlank()) {
             throw new CommandException("--display-name is empty; people pick the kernel by it");
         }
-        String kernel = KernelName.checked(name);
+        String kernel = KernelName.checked(Objects.requireNonNullElseGet(name, terms::kernelName));
         var chosen = host.choosePython(python);
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
-                releases.place(host.program()).resolve(Program.JAR), chosen.python().path());
-        var spec = new KernelSpec(argv.words(), displayName, "python", KernelSpec.InterruptMode.MESSAGE, env);
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), terms);
+        var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env);
         var directory = target.kernels().resolve(kernel);
         checkReplaceable(directory, spec, argv);
+        if (!terms.isSandboxed()) {
+            err.println(
+                    "capsule: warning: --sandbox none: the cells of this kernel may do all that you may: read, change "
+                            + "and delete your files, use your passwords and your network. Run only what you trust in it");
+        }
         if (dryRun) {
             out.println("would write " + argv.jar().resolveSibling(""));
             out.println("would write " + directory.resolve(InstalledSpec.FILE) + ":");
@@ -86,7 +109,7 @@ final class Install implements Callable<Integer> {
         compile(releases.add(host.program()), argv.python());
         write(directory, spec);
         releases.deleteUnused(target.kernels());
-        report(directory, argv, chosen);
+        report(directory, spec, argv, chosen, allowed);
         return 0;
     }
 
@@ -97,8 +120,12 @@ final class Install implements Callable<Integer> {
         var installed = InstalledSpec.read(directory).orElseThrow(() -> new CommandException(directory
                 + " is there and is not Capsule's; replace it with --replace, or take another --name"));
         var changes = new ArrayList<String>();
-        note(changes, "display name", installed.spec().displayName(), displayName);
+        note(changes, "display name", installed.spec().displayName(), spec.displayName());
         note(changes, "Python", installed.argv().python(), argv.python());
+        var terms = installed.argv().terms();
+        note(changes, "profile", terms.profile(), argv.terms().profile());
+        note(changes, "sandbox", terms.sandbox(), argv.terms().sandbox());
+        note(changes, "network", terms.network(), argv.terms().network());
         note(changes, "environment", installed.spec().env(), spec.env());
         if (!changes.isEmpty()) {
             throw new CommandException(directory + " is installed with other settings (" + String.join("; ", changes)
@@ -136,13 +163,23 @@ final class Install implements Callable<Integer> {
         Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE);
     }
 
-    private void report(Path directory, Argv argv, Choice.Found chosen) {
-        out.println("Installed \"%s\" as %s".formatted(displayName, directory.getFileName()));
+    private void report(Path directory, KernelSpec spec, Argv argv, Choice.Found chosen, Profile allowed) {
+        out.println("Installed \"%s\" as %s".formatted(spec.displayName(), directory.getFileName()));
         out.println("  spec     " + directory);
         out.println("  program  " + argv.jar().resolveSibling(""));
         out.println("  Java     " + argv.java());
         out.println("  Python   %s, %s (chosen by: %s)"
                 .formatted(argv.python(), chosen.python().describe(), chosen.reason()));
+        out.println("  cells    " + (argv.terms().isSandboxed()
+                ? "may use: %s (profile %s); %s".formatted(allowed.summary(), profile, other())
+                : "may do all that you may (--sandbox none); for a sandboxed one: capsule install"));
         out.println("Pick it in JupyterLab, or run: jupyter console --kernel " + directory.getFileName());
+    }
+
+    /// The kernel that a person who finds this one too narrow, or too wide, is looking for.
+    private String other() {
+        return profile.equals(Profile.OPEN.name())
+                ? "for a stranger's notebooks: capsule install"
+                : "for your own notebooks, with every output and widgets: capsule install --profile open";
     }
 }

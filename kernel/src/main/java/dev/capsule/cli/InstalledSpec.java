@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// A kernelspec of Capsule's that is installed.
@@ -67,8 +68,8 @@ record InstalledSpec(Path directory, KernelSpec spec, Argv argv) {
     /// What to do about [#missing]: the command that writes this spec anew, in the same place.
     String remedy() {
         var share = Path.of("share", "jupyter", "kernels", name());
-        return "capsule install --replace --name " + name() + (directory.endsWith(share)
-                ? " --prefix " + directory.resolve("../../../..").normalize()
-                : "");
+        return "capsule install --replace --name " + name()
+                + argv.terms().words().stream().map(word -> " " + word).collect(Collectors.joining())
+                + (directory.endsWith(share) ? " --prefix " + directory.resolve("../../../..").normalize() : "");
     }
 }

@@ -1,5 +1,7 @@
 package dev.capsule.cli;
 
+import dev.capsule.audit.Audit;
+import dev.capsule.audit.Event;
 import dev.capsule.channel.ChannelException;
 import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.WireException;
@@ -22,6 +24,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -85,11 +88,13 @@ final class KernelCommand {
         Path python = python(options.get("--python"), environment);
         var clock = new Clock();
         var connectionFile = Path.of(options.getOrDefault("-f", ""));
-        var plan = WorkerPlan.of(new WorkerPlan.Settings(python, worker(), options.getOrDefault("--profile", "default"),
-                confined(options.getOrDefault("--sandbox", "auto")),
-                network(options.getOrDefault("--network", "none")),
-                snapshots(options.getOrDefault("--snapshots", "on")), connectionFile, environment));
-        var session = new Session(plan, clock);
+        var audit = Audit.file(environment).map(Audit::new);
+        Consumer<Event> record = event -> audit.ifPresent(log -> log.record(event));
+        var terms = terms(options, record);
+        var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(), terms.profile(),
+                confined(terms.sandbox()), network(terms.network()),
+                snapshots(options.getOrDefault("--snapshots", "on")), connectionFile, environment), record);
+        var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);
         var connection = ConnectionInfo.read(connectionFile);
         session.start();
         var history = new History(historyFile(options.get("--history"), environment));
@@ -102,10 +107,27 @@ final class KernelCommand {
             session.close();
             throw e;
         }
-        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("end").unstarted(() -> end(kernel)));
+        Runtime.getRuntime().addShutdownHook(Thread.ofPlatform().name("end").unstarted(() -> {
+            end(kernel);
+            audit.ifPresent(Audit::close);
+        }));
         try (var _ = watchParent(environment.get("JPY_PARENT_PID"), kernel)) {
             kernel.awaitEnd();
         }
+        audit.ifPresent(Audit::close);
+    }
+
+    private static Terms terms(Map<String, String> options, Consumer<Event> record) {
+        var terms = new Terms(options.getOrDefault("--profile", Terms.DEFAULT.profile()),
+                options.getOrDefault("--sandbox", Terms.DEFAULT.sandbox()),
+                options.getOrDefault("--network", Terms.DEFAULT.network()));
+        if (!terms.isSandboxed()) {
+            record.accept(new Event.Overridden("--sandbox", terms.sandbox()));
+        }
+        if (!terms.network().equals(Terms.DEFAULT.network())) {
+            record.accept(new Event.Overridden("--network", terms.network()));
+        }
+        return terms;
     }
 
     /// On SIGTERM the worker must be gone before this process is.

@@ -1,5 +1,6 @@
 package dev.capsule.cli;
 
+import dev.capsule.audit.Event;
 import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
@@ -10,10 +11,15 @@ import dev.capsule.sandbox.Program;
 import dev.capsule.sandbox.Sandbox;
 import dev.capsule.sandbox.Tier;
 import dev.capsule.sandbox.Workspace;
+import dev.capsule.sandbox.WorkspaceWatch;
+import dev.capsule.session.Advice;
 import dev.capsule.worker.LocalProcesses;
 import dev.capsule.worker.PythonFiles;
 import dev.capsule.worker.WorkerProcess.Launches;
 import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -21,13 +27,17 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /// How a kernel's workers are started: profile, sandbox and files. What the machine offers is found out beside the
 /// kernel's own start; whoever needs to know waits for it.
 final class WorkerPlan implements Launches {
+    private static final Logger LOG = System.getLogger(WorkerPlan.class.getName());
+
     /// What tells a program about language and time, and is nobody's secret.
     private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "CAPSULE_ENCODING");
 
@@ -56,11 +66,12 @@ final class WorkerPlan implements Launches {
         MADE, NONE
     }
 
+    /// @param version of Capsule
     /// @param python the interpreter's absolute path
     /// @param worker the program that it runs, in the directory of its modules
     /// @param profile its name
     /// @param connectionFile has the key that speaks for the user
-    record Settings(Path python, Path worker, String profile, Confined confined, Network network,
+    record Settings(String version, Path python, Path worker, String profile, Confined confined, Network network,
             Snapshots snapshots, Path connectionFile,
             Map<String, String> environment) {
         Settings {
@@ -71,7 +82,8 @@ final class WorkerPlan implements Launches {
     private sealed interface Decision {
         record Unsandboxed(Launch launch) implements Decision {}
 
-        record Sandboxed(Sandbox sandbox, Workspace workspace, Program program) implements Decision {}
+        record Sandboxed(Sandbox sandbox, Workspace workspace, Program program,
+                Optional<WorkspaceWatch> watch) implements Decision {}
 
         /// @param why no worker may be started
         record Refused(String why) implements Decision {}
@@ -79,23 +91,25 @@ final class WorkerPlan implements Launches {
 
     private final Settings settings;
     private final Profile profile;
+    private final Consumer<Event> audit;
     private final CompletableFuture<Decision> decision = new CompletableFuture<>();
 
-    private WorkerPlan(Settings settings, Profile profile) {
+    private WorkerPlan(Settings settings, Profile profile, Consumer<Event> audit) {
         this.settings = settings;
         this.profile = profile;
+        this.audit = audit;
     }
 
     /// Begins to find out what this machine offers.
-    static WorkerPlan of(Settings settings) {
+    static WorkerPlan of(Settings settings, Consumer<Event> audit) {
         Supplier<Decision> decide;
         WorkerPlan plan;
         try {
             plan = new WorkerPlan(settings, Profiles.file(settings.environment).map(Profiles::load)
-                    .orElseGet(Profiles::builtIn).get(settings.profile).withNetwork(settings.network));
+                    .orElseGet(Profiles::builtIn).get(settings.profile).withNetwork(settings.network), audit);
             decide = plan::decide;
         } catch (PolicyException e) {
-            plan = new WorkerPlan(settings, Profile.LOCKED);
+            plan = new WorkerPlan(settings, Profile.LOCKED, audit);
             decide = () -> new Decision.Refused(String.valueOf(e.getMessage()));
         }
         plan.decideBy(decide);
@@ -105,11 +119,28 @@ final class WorkerPlan implements Launches {
     private void decideBy(Supplier<Decision> decide) {
         Thread.ofPlatform().name("probe").daemon().start(() -> {
             try {
-                decision.complete(decide.get());
+                var decided = decide.get();
+                audit.accept(started(decided));
+                decision.complete(decided);
             } catch (RuntimeException | Error e) {
                 decision.completeExceptionally(e);
             }
         });
+    }
+
+    private Event started(Decision decided) {
+        return switch (decided) {
+            case Decision.Unsandboxed _ -> new Event.KernelStarted(settings.version, profile.name(), Terms.NONE,
+                    directory().toString());
+            case Decision.Sandboxed(var sandbox, var workspace, _, _) -> new Event.KernelStarted(settings.version,
+                    profile.name(), sandbox.tier().name(), switch (workspace) {
+                        case Workspace.Directory(var path, _, _) -> path.toString();
+                        case Workspace.Scratch(var why) -> "none: " + why;
+                    });
+            case Decision.Refused(var why) ->
+                new Event.KernelStarted(settings.version, profile.name(), "refused: " + why,
+                        directory().toString());
+        };
     }
 
     /// What the cells may do and what of their outputs leaves.
@@ -118,11 +149,17 @@ final class WorkerPlan implements Launches {
     }
 
     @Override
-    public Launch next() throws IOException {
+    public Launch next(int number) throws IOException {
         return switch (decision.join()) {
-            case Decision.Unsandboxed(var launch) -> launch;
-            case Decision.Sandboxed(var sandbox, var workspace, var program) ->
-                sandbox.launch(profile, program, workspace);
+            case Decision.Unsandboxed(var launch) -> {
+                audit(number, launch, Terms.NONE);
+                yield launch;
+            }
+            case Decision.Sandboxed(var sandbox, var workspace, var program, _) -> {
+                var launch = sandbox.launch(profile, program, workspace);
+                audit(number, launch, sandbox.tier().name());
+                yield launch;
+            }
             case Decision.Refused(var why) -> throw new IOException(why);
         };
     }
@@ -132,11 +169,38 @@ final class WorkerPlan implements Launches {
         return settings.snapshots == Snapshots.MADE;
     }
 
+    private void audit(int number, Launch launch, String tier) throws IOException {
+        int uid = launch.user() == Launch.KERNELS_OWN
+                ? (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid")
+                : launch.user();
+        audit.accept(new Event.WorkerSpawned(number, tier, profile.name(), arguments(launch), uid));
+    }
+
+    /// With those that bubblewrap reads from a file.
+    private static List<String> arguments(Launch launch) {
+        var arguments = new ArrayList<>(launch.command());
+        new TreeMap<>(launch.descriptors()).values().forEach(source -> {
+            if (source instanceof Launch.Source.Content(var bytes)) {
+                arguments.add(new String(bytes, StandardCharsets.ISO_8859_1));
+            }
+        });
+        return arguments;
+    }
+
+    /// What a person is told when a cell meets what the profile does not allow.
+    Advice advice() {
+        var kept = switch (settings.confined) {
+            case Confined.Not() -> Advice.Kept.FREE;
+            case Confined.Automatically _,Confined.By _ -> Advice.Kept.SANDBOXED;
+        };
+        return new Advice(profile, Profiles.file(settings.environment), kept, directory());
+    }
+
     /// In a few words, for the kernel's banner.
     String describe() {
         return switch (decision.join()) {
             case Decision.Unsandboxed _ -> "NOT SANDBOXED: cells may do all that you may";
-            case Decision.Sandboxed(var sandbox, var workspace, var program) -> String.join("; ", Stream.concat(
+            case Decision.Sandboxed(var sandbox, var workspace, var program, _) -> String.join("; ", Stream.concat(
                     Stream.of("profile " + profile.name() + ", sandbox " + sandbox.tier()),
                     sandbox.notes(profile, program, workspace).stream()).toList());
             case Decision.Refused(var why) -> "no cell can be run: " + why;
@@ -148,11 +212,30 @@ final class WorkerPlan implements Launches {
         return switch (decision.join()) {
             case Decision.Unsandboxed _ ->
                 List.of("this kernel is not sandboxed (--sandbox none): cells may do all that "
-                        + "you may; \"capsule install --replace\" installs it with a sandbox");
-            case Decision.Sandboxed(_, Workspace.Scratch(var why), _) when profile.files() == Profile.Files.WORKSPACE ->
+                        + "you may; \"capsule install\" installs one that is sandboxed");
+            case Decision.Sandboxed(_, Workspace.Scratch(var why), _, _) when profile
+                    .files() == Profile.Files.WORKSPACE ->
                 List.of("cells see none of your files, and what they write is lost with the kernel: " + why);
             case Decision.Sandboxed _,Decision.Refused _ -> List.of();
         };
+    }
+
+    /// What a person should know of what the last cell has done.
+    List<String> remarks() {
+        if (decision.isDone() && decision.join() instanceof Decision.Sandboxed sandboxed
+                && sandboxed.watch.isPresent()) {
+            try {
+                var names = sandboxed.watch.get().appeared();
+                return names.isEmpty()
+                        ? List.of()
+                        : List.of(
+                                "this cell has made %s in the notebook's directory: what you run there may execute it; "
+                                        .formatted(String.join(", ", names)) + "look before you do, or delete it");
+            } catch (IOException e) {
+                LOG.log(Level.WARNING, () -> "the workspace cannot be looked at: " + e);
+            }
+        }
+        return List.of();
     }
 
     private Decision decide() {
@@ -173,9 +256,13 @@ final class WorkerPlan implements Launches {
     }
 
     private Decision sandboxed(List<Tier> tiers) throws IOException {
-        var workspace = Workspace.of(directory(), home(), closed());
-        return switch (Probe.run(new LocalProcesses(), tiers, workspace)) {
-            case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program());
+        var workspace = Workspace.of(Path.of("."), home(), closed());
+        return switch (Probe.run(new LocalProcesses(), tiers, workspace, settings.connectionFile.toAbsolutePath())) {
+            case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program(),
+                    workspace instanceof Workspace.Directory directory
+                            && profile.files() == Profile.Files.WORKSPACE
+                                    ? Optional.of(new WorkspaceWatch(directory))
+                                    : Optional.empty());
             case Probe.Result.Unavailable unavailable -> new Decision.Refused(unavailable.message());
         };
     }
@@ -194,9 +281,14 @@ final class WorkerPlan implements Launches {
 
     private Program program() throws IOException {
         var readOnly = new ArrayList<>(PythonFiles.trees(settings.python));
+        // With the directory that its package is found in.
         readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
+        if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {
+            // Each output is in a frame of its own, and cannot use a script that another one has brought.
+            environment.put("PLOTLY_RENDERER", "notebook_connected");
+        }
         var userBase = Path
                 .of(settings.environment.getOrDefault("PYTHONUSERBASE", home().resolve(".local").toString()));
         var userPackages = PythonFiles.userPackages(userBase);

@@ -30,13 +30,7 @@ public enum Encoding {
     JSON("json") {
         @Override
         byte[] encode(Map<String, ? extends @Nullable Object> header) {
-            try (var out = new ByteArrayBuilder(); var json = FACTORY.createGenerator(out)) {
-                writeJson(json, header);
-                json.flush();
-                return out.toByteArray();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+            return jsonValue(header);
         }
 
         @Override
@@ -169,6 +163,27 @@ public enum Encoding {
         return text;
     }
 
+    /// @param value one JSON value that [#checkJson] has passed
+    static @Nullable Object readValue(byte[] value) {
+        try (var json = FACTORY.createParser(value)) {
+            json.nextToken();
+            return readJson(json);
+        } catch (IOException e) {
+            throw new FrameException("not valid JSON: " + firstLine(e), e);
+        }
+    }
+
+    /// The opposite of [#readValue].
+    static byte[] jsonValue(@Nullable Object value) {
+        try (var out = new ByteArrayBuilder(); var json = FACTORY.createGenerator(out)) {
+            writeJson(json, value);
+            json.flush();
+            return out.toByteArray();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     private static String firstLine(Exception e) {
         String message = String.valueOf(e.getMessage());
         return message.lines().findFirst().orElse(message);
@@ -187,6 +202,8 @@ public enum Encoding {
             case Boolean bool -> json.writeBoolean(bool);
             case Integer number -> json.writeNumber(number);
             case Long number -> json.writeNumber(number);
+            case Double number -> json.writeNumber(number);
+            case BigInteger number -> json.writeNumber(number);
             case List<?> list -> {
                 json.writeStartArray();
                 for (Object element : list) {

@@ -43,6 +43,11 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
         return index < 0 ? Optional.empty() : Optional.of(new String(values.get(index), StandardCharsets.UTF_8));
     }
 
+    /// The same values with other metadata: only what says how a picture or tree is to be shown.
+    public MimeBundle withHarmlessMetadata() {
+        return new MimeBundle(mimes, forms, values, Metadata.harmless(metadata, mimes));
+    }
+
     /// @return Jupyter's `data`: a JSON object of the values by MIME type
     public byte[] dataJson() {
         try (var json = new ByteArrayBuilder()) {

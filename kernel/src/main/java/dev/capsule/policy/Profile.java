@@ -57,7 +57,8 @@ public record Profile(String name, Files files, Network network, Limits limits, 
     /// executes is a way out of the sandbox.
     ///
     /// @param comms whether widgets and other comms may be opened
-    /// @param payloads whether a cell may have the front end do something: open a pager, set the next cell's text
+    /// @param payloads whether a cell may have the front end do something, such as set the next cell's text; a pager is
+    ///        shown like an output
     public record Outputs(MimeTypes mimeTypes, Leave comms, Leave payloads) {}
 
     public enum Leave {
@@ -82,7 +83,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
         AS_IS,
         /// In a frame with an origin of its own, so that its scripts run but cannot reach the page.
         FRAMED,
-        /// With its HTML shown as text: front ends render HTML in Markdown, too.
+        /// With what front ends would run, load or make a link of shown as text: Markdown may hold HTML, and TeX links.
         ESCAPED
     }
 
@@ -100,11 +101,11 @@ public record Profile(String name, Files files, Network network, Limits limits, 
 
     /// For a stranger's notebook in a directory of its own.
     public static final Profile DEFAULT = new Profile("default", Files.WORKSPACE, Network.NONE,
-            new Limits(2 * GIB, 256, 1024, GIB, 256 * MIB, 4 * GIB, new Deadline.Never(), 16 * MIB),
+            new Limits(2 * GIB, 256, 1024, GIB, 256 * MIB, 4 * GIB, new Deadline.Never(), 256 * MIB),
             new Outputs(
                     new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "image/png", Form.AS_IS, "image/jpeg",
                             Form.AS_IS, "image/gif", Form.AS_IS, "application/json", Form.AS_IS, "text/latex",
-                            Form.AS_IS, "text/markdown", Form.ESCAPED, "text/html", Form.FRAMED, "image/svg+xml",
+                            Form.ESCAPED, "text/markdown", Form.ESCAPED, "text/html", Form.FRAMED, "image/svg+xml",
                             Form.FRAMED)),
                     Leave.WITHHELD, Leave.WITHHELD));
 
@@ -148,8 +149,28 @@ public record Profile(String name, Files files, Network network, Limits limits, 
             case MimeTypes.Only(var forms) -> shown(forms);
         });
         lines.add("comms (widgets): " + words(outputs.comms));
-        lines.add("payloads (pager, next cell's text): " + words(outputs.payloads));
+        lines.add("payloads (next cell's text): " + words(outputs.payloads));
         return List.copyOf(lines);
+    }
+
+    /// What matters most of it, in one line.
+    public String summary() {
+        return String.join(", ", switch (files) {
+            case NONE -> "none of your files";
+            case WORKSPACE -> "the notebook's directory";
+        }, switch (network) {
+            case NONE -> "no network";
+            case HOST -> "this machine's network";
+        }, bytes(limits.memoryBytes) + " of memory", switch (limits.cellDeadline) {
+            case Deadline.Never() -> "cells of any length";
+            case Deadline.After(Duration time) -> "cells of up to %d s".formatted(time.toSeconds());
+        }, switch (outputs.mimeTypes) {
+            case MimeTypes.Every() -> "every kind of output";
+            case MimeTypes.Only(var forms) -> forms.size() + " kinds of output";
+        }, switch (outputs.comms) {
+            case WITHHELD -> "no widgets";
+            case ALLOWED -> "widgets";
+        });
     }
 
     private static String shown(Map<String, Form> forms) {
@@ -158,7 +179,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
                 : new TreeMap<>(forms).entrySet().stream().map(form -> form.getKey() + switch (form.getValue()) {
                     case AS_IS -> "";
                     case FRAMED -> " (in a frame that cannot reach the page)";
-                    case ESCAPED -> " (HTML in it as text)";
+                    case ESCAPED -> " (HTML, links and pictures in it as text)";
                 }).collect(Collectors.joining(", "));
     }
 

@@ -151,10 +151,11 @@ public final class Profiles {
             var base = base(known);
             var limits = base.limits();
             return new Profile(name, choice("files", Profile.Files.class, base.files()),
-                    choice("network", Network.class, base.network()),
+                    network(base.network()),
                     new Limits(size("memory", limits.memoryBytes(), 64 * MIB, 16 * TIB),
                             count("processes", limits.processes(), 8, 1 << 20),
-                            count("descriptors", limits.descriptors(), 64, 1 << 20),
+                            // A worker keeps its own from 200 on.
+                            count("descriptors", limits.descriptors(), 256, 1 << 20),
                             size("fileSize", limits.fileBytes(), KIB, 16 * TIB),
                             size("tmp", limits.tmpBytes(), MIB, TIB),
                             size("workspaceGrowth", limits.workspaceGrowthBytes(), KIB, 16 * TIB),
@@ -175,6 +176,20 @@ public final class Profiles {
                         + String.join(", ", new TreeMap<>(known).keySet()) + " (or one defined above it)");
             }
             return base;
+        }
+
+        /// The file gives nobody the machine's network: who starts a kernel that has it is to see so.
+        private Network network(Network absent) {
+            Object value = fields.get("network");
+            if (value == null) {
+                return absent;
+            }
+            if (value.equals("none")) {
+                return Network.NONE;
+            }
+            throw wrong("network", value,
+                    "\"none\"; this machine's network is only given when a kernel is installed or "
+                            + "launched, with --network host");
         }
 
         private <T extends Enum<T>> T choice(String key, Class<T> type, T absent) {
@@ -287,7 +302,7 @@ public final class Profiles {
                     boolean fits = switch (form) {
                         case AS_IS -> true;
                         case FRAMED -> type.equals("text/html") || type.equals("image/svg+xml");
-                        case ESCAPED -> type.equals("text/markdown");
+                        case ESCAPED -> type.equals("text/markdown") || type.equals("text/latex");
                     };
                     if (fits) {
                         return form;
@@ -295,7 +310,7 @@ public final class Profiles {
                 }
             }
             throw wrong("mimeTypes." + type, value, "\"as-is\", \"withheld\", for text/html and image/svg+xml "
-                    + "\"framed\", or for text/markdown \"escaped\"");
+                    + "\"framed\", or for text/markdown and text/latex \"escaped\"");
         }
 
         private PolicyException wrong(String key, @Nullable Object value, String allowed) {

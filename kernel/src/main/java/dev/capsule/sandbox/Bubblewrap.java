@@ -2,6 +2,7 @@ package dev.capsule.sandbox;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.sandbox.Launch.Source;
 import dev.capsule.sandbox.Staging.Owners;
@@ -11,6 +12,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /// Turns what a worker may do into a call of bubblewrap (0.8 or later). Made for one launch, and used once.
@@ -70,7 +72,7 @@ public final class Bubblewrap {
                 .forEach(this::bindReadOnly);
         if (profile.files() == Profile.Files.WORKSPACE && workspace instanceof Workspace.Directory ours) {
             // After all that may be mounted over them.
-            ours.guards().forEach(guard -> guard(ours.path(), guard));
+            ours.guards().forEach(guard -> guard(ours, guard));
         }
         add("--chdir", directory.toString(), "--clearenv");
         new TreeMap<>(Environments.of(profile, program, host.processors(), HOME, Path.of("/tmp")))
@@ -84,8 +86,15 @@ public final class Bubblewrap {
         descriptors.put(SECCOMP_FD, new Source.Content(Seccomp.program(arch, sockets, Seccomp.Scope.OWN)));
         descriptors.put(ARGUMENTS_FD, text(String.join("\0", arguments) + "\0"));
         return new Launch(program.command().getFirst(), command(program), Map.of(), Path.of("/"), descriptors,
-                confinement(), List.of(), DEPTH,
-                user());
+                confinement(), List.of(), DEPTH, user(), Optional.of(quota(workspace)));
+    }
+
+    private Quota quota(Workspace workspace) {
+        var growing = workspace instanceof Workspace.Directory(_, var source, _)
+                && profile.files() == Profile.Files.WORKSPACE
+                        ? Map.of(Limit.WORKSPACE_GROWTH, source)
+                        : Map.<Limit, Path>of();
+        return new Quota(profile.limits(), List.of(Path.of("/dev/shm"), Path.of("/tmp"), HOME, SCRATCH), growing);
     }
 
     private List<String> command(Program program) {
@@ -161,13 +170,13 @@ public final class Bubblewrap {
     /// @return where the worker starts
     private Path workspace(Workspace workspace) {
         return switch (workspace) {
-            case Workspace.Directory(Path path, _) when profile.files() == Profile.Files.WORKSPACE -> {
+            case Workspace.Directory ours when profile.files() == Profile.Files.WORKSPACE -> {
                 var owners = switch (identity) {
                     case Identity.KernelsOwn() -> new Owners.Unchanged();
                     case Identity.Dedicated(_, var of) -> of;
                 };
-                bind(path, owners);
-                yield path;
+                bind(ours, owners);
+                yield ours.path();
             }
             case Workspace.Directory _,Workspace.Scratch _ -> {
                 tmpfs("0700", profile.limits().tmpBytes(), SCRATCH);
@@ -176,13 +185,14 @@ public final class Bubblewrap {
         };
     }
 
-    private void bind(Path workspace, Owners owners) {
+    private void bind(Workspace.Directory workspace, Owners owners) {
+        String path = workspace.path().toString();
         switch (identity) {
-            case Identity.Dedicated _ -> add("--bind", stage(workspace, owners), workspace.toString());
+            case Identity.Dedicated _ -> add("--bind", stage(workspace.source(), owners), path);
             // What it was when the launch was decided on, whoever changes a name on the way there meanwhile.
             case Identity.KernelsOwn() when tools.bindsDescriptors() -> add("--bind-fd",
-                    open(new Source.Place(workspace)), workspace.toString());
-            case Identity.KernelsOwn() -> add("--bind", workspace.toString(), workspace.toString());
+                    open(new Source.Place(workspace.source())), path);
+            case Identity.KernelsOwn() -> add("--bind", path, path);
         }
     }
 
@@ -193,12 +203,12 @@ public final class Bubblewrap {
         }
     }
 
-    private void guard(Path workspace, Guard guard) {
-        Path path = workspace.resolve(guard.name());
+    private void guard(Workspace.Directory workspace, Guard guard) {
+        Path path = workspace.path().resolve(guard.name());
         if (guard.protection() == Workspace.Protection.READ_ONLY && tools.bindsDescriptors()) {
             Path source = switch (identity) {
                 case Identity.Dedicated _ -> Staging.place(WORKSPACE_TREE).resolve(guard.name());
-                case Identity.KernelsOwn() -> path;
+                case Identity.KernelsOwn() -> workspace.source().resolve(guard.name());
             };
             add("--ro-bind-fd", open(new Source.Place(source)), path.toString());
         } else if (guard.directory()) {

@@ -1,5 +1,6 @@
 package dev.capsule.sandbox;
 
+import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
 import dev.capsule.sandbox.Seccomp.Scope;
@@ -35,8 +36,8 @@ public final class Fence {
 
     private Fence() {}
 
-    /// @param entries what is directly in the workspace, without links, if it has an [#exception]
-    /// @param scratch an empty directory for this worker alone, which belongs to its user; it is removed with the worker
+    /// @param entries the names of what is directly in the workspace, without links, if it has an [#exception]
+    /// @param scratch a directory for this worker alone, which is made for it and removed with it
     /// @param usersProcesses how many processes and threads the worker's user has already: the limit counts them all
     public static Launch launch(Profile profile, Seccomp.Arch arch, Tools tools, HostFiles host, Program program,
             Workspace workspace, List<Path> entries, Identity identity, Path scratch, int usersProcesses) {
@@ -47,11 +48,12 @@ public final class Fence {
         var listable = new ArrayList<Path>();
         Path directory = scratch;
         if (profile.files() == Profile.Files.WORKSPACE && workspace instanceof Workspace.Directory ours) {
-            directory = ours.path();
+            directory = ours.source();
             if (exception(ours, program).isEmpty()) {
                 writable.add(directory);
             } else {
-                entries.stream().filter(entry -> isWritable(entry, ours, program)).forEach(writable::add);
+                entries.stream().filter(entry -> isWritable(ours.path().resolve(entry), ours, program))
+                        .map(directory::resolve).forEach(writable::add);
                 listable.add(directory);
             }
         }
@@ -77,7 +79,10 @@ public final class Fence {
         command.addAll(program.command());
         return new Launch(program.command().getFirst(), command,
                 Environments.of(profile, program, host.processors(), scratch, scratch), directory,
-                Map.of(), landlock, List.of(scratch), 0, user);
+                Map.of(), landlock, List.of(scratch), 0, user, Optional.of(new Quota(profile.limits(), List.of(),
+                        directory.equals(scratch)
+                                ? Map.of(Limit.TMP, scratch)
+                                : Map.of(Limit.TMP, scratch, Limit.WORKSPACE_GROWTH, directory))));
     }
 
     /// Something in the workspace that must not be written. What Landlock allows on a directory it allows on all that is in

@@ -20,7 +20,7 @@ public record HostFiles(List<Link> links, List<Path> trees, int processors) {
     private static final List<String> PROGRAMS = List.of("bin", "sbin", "lib", "lib32", "lib64", "libx32");
     private static final List<String> OF_ETC = List.of("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d",
             "localtime", "ssl/certs", "ssl/openssl.cnf", "pki/tls/certs", "pki/ca-trust", "ca-certificates", "fonts",
-            "mime.types");
+            "mime.types", "matplotlibrc");
     /// What a worker on the host's network reads beside, to find other machines.
     static final List<Path> NETWORK = List.of(Path.of("/etc/resolv.conf"), Path.of("/etc/hosts"));
 

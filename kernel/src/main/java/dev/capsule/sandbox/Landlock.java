@@ -2,6 +2,7 @@ package dev.capsule.sandbox;
 
 import dev.capsule.sandbox.Native.RefusedException;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -91,7 +92,12 @@ public record Landlock(List<Path> readable, List<Path> writable, List<Path> devi
         try {
             int ruleset = Native.landlockRuleset(EVERYTHING, tcp == Tcp.DENIED ? ALL_TCP : 0, ALL_SCOPES);
             allow(ruleset, readable, READ);
-            allow(ruleset, writable, WRITE);
+            for (Path path : writable) {
+                if (Files.exists(path, LinkOption.NOFOLLOW_LINKS)) {
+                    // A link that has taken its place meanwhile is not followed.
+                    allow(ruleset, path, Native.openPlace(path), WRITE);
+                }
+            }
             allow(ruleset, devices, DEVICE);
             allow(ruleset, shared, SHARE);
             allow(ruleset, listable, READ_DIR);
@@ -110,12 +116,15 @@ public record Landlock(List<Path> readable, List<Path> writable, List<Path> devi
                 // Allowing nothing is no risk: what is missing here is missing in the sandbox too.
                 continue;
             }
-            int file = Native.openPath(path);
-            try {
-                Native.landlockAllow(ruleset, file, Files.isDirectory(path) ? rights : rights & OF_A_FILE);
-            } finally {
-                Native.close(file);
-            }
+            allow(ruleset, path, Native.openPath(path), rights);
+        }
+    }
+
+    private static void allow(int ruleset, Path path, int file, long rights) throws RefusedException {
+        try {
+            Native.landlockAllow(ruleset, file, Files.isDirectory(path) ? rights : rights & OF_A_FILE);
+        } finally {
+            Native.close(file);
         }
     }
 }

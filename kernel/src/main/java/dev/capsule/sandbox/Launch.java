@@ -17,13 +17,22 @@ import java.util.Optional;
 /// @param descriptors what else the process finds open, by number, from 8 on
 /// @param confinement what the thread that starts the process does to itself before
 /// @param depth how many processes there are from the started one down to the worker: 0 when they are the same
-/// @param leftovers directories to remove when the process has ended, in whatever way; only where `confinement` owns the
+/// @param leftovers directories to make for the process' user, and to remove when it has ended, in whatever way, or this
+///        process has; they must not be there yet. Only where `confinement` owns the
 ///        thread
 /// @param user whose the process becomes by its command; [#KERNELS_OWN] when it stays the kernel's
+/// @param quota what is enforced from outside; empty when the process may use up what it likes
 public record Launch(String program, List<String> command, Map<String, String> environment, Path directory,
         Map<Integer, Source> descriptors, Confinement confinement, List<Path> leftovers, int depth,
-        int user) {
+        int user, Optional<Quota> quota) {
     public static final int KERNELS_OWN = -1;
+
+    /// How many snapshots of a worker there are at the most.
+    public static final int MAX_SNAPSHOTS = 16;
+
+    /// How many processes a worker needs beside those that its cells may have: its snapshots, the supervisor, and those
+    /// that make or wake a snapshot (`worker/PROTOCOL.md`, section 6).
+    public static final int OWN_PROCESSES = MAX_SNAPSHOTS + 4;
 
     /// Variables that are about the kernel's own process and would mislead a worker.
     private static final List<String> WITHHELD = List.of("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
@@ -58,7 +67,7 @@ public record Launch(String program, List<String> command, Map<String, String> e
     /// Without a sandbox.
     public Launch(String program, List<String> command, Map<String, String> environment, Path directory) {
         this(program, command, environment, directory, Map.of(), new Confinement.Unconfined(), List.of(), 0,
-                KERNELS_OWN);
+                KERNELS_OWN, Optional.empty());
     }
 
     /// A worker that may do all that the kernel's user may.

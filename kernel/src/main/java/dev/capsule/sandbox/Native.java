@@ -42,6 +42,7 @@ final class Native {
     private static final int MS_SLAVE = 0x80000;
     private static final int O_RDONLY = 0;
     private static final int O_PATH = 0x200000;
+    private static final int O_NOFOLLOW = Seccomp.Arch.ofThisMachine() == Seccomp.Arch.AARCH64 ? 0x8000 : 0x20000;
     private static final int O_CLOEXEC = 0x80000;
     private static final int PR_SET_NO_NEW_PRIVS = 38;
     private static final int SECCOMP_SET_MODE_FILTER = 1;
@@ -113,6 +114,11 @@ final class Native {
     /// @return a descriptor that stands for the file or directory, whatever may be done with it; links are followed
     static int openPath(Path path) throws RefusedException {
         return open(path, O_PATH);
+    }
+
+    /// The same of a link itself, if it is one.
+    static int openPlace(Path path) throws RefusedException {
+        return open(path, O_PATH | O_NOFOLLOW);
     }
 
     static int openToRead(Path path) throws RefusedException {

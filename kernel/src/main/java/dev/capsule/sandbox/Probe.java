@@ -95,13 +95,13 @@ public final class Probe {
     private static final String END = "end\n";
 
     private final Processes processes;
-    private final Path canary;
+    private final Path secret;
     private final int user;
     private final List<Refusal> refused = new ArrayList<>();
 
-    private Probe(Processes processes, Path canary, int user) {
+    private Probe(Processes processes, Path secret, int user) {
         this.processes = processes;
-        this.canary = canary;
+        this.secret = secret;
         this.user = user;
     }
 
@@ -109,21 +109,29 @@ public final class Probe {
     ///
     /// @param tiers those that are tried, in their order
     /// @param workspace the workers' directory: root has to find out whether its owner can be mapped
+    /// @param secret a file of the user's that no worker may read
+    public static Result run(Processes processes, List<Tier> tiers, Workspace workspace, Path secret)
+            throws IOException {
+        var probe = new Probe(processes, secret, (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
+        for (var tier : tiers) {
+            var sandbox = switch (tier) {
+                case L1, L2 -> probe.namespaces(tier, workspace);
+                case L3 -> probe.fence();
+            };
+            if (sandbox.isPresent()) {
+                return new Result.Available(sandbox.get(), probe.refused);
+            }
+        }
+        return new Result.Unavailable(probe.refused);
+    }
+
+    /// The same with a file of its own for a secret, which stays behind when this process is killed meanwhile.
+    ///
     /// @throws IOException if there is no room for a temporary file
     public static Result run(Processes processes, List<Tier> tiers, Workspace workspace) throws IOException {
         var canary = Files.createTempFile("capsule-canary-", "");
         try {
-            var probe = new Probe(processes, canary, (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
-            for (var tier : tiers) {
-                var sandbox = switch (tier) {
-                    case L1, L2 -> probe.namespaces(tier, workspace);
-                    case L3 -> probe.fence();
-                };
-                if (sandbox.isPresent()) {
-                    return new Result.Available(sandbox.get(), probe.refused);
-                }
-            }
-            return new Result.Unavailable(probe.refused);
+            return run(processes, tiers, workspace, canary);
         } finally {
             Files.delete(canary);
         }
@@ -170,7 +178,7 @@ public final class Probe {
         }
         int uid = dedicatedUid();
         var identities = new ArrayList<Identity>();
-        if (workspace instanceof Workspace.Directory(Path path, _)) {
+        if (workspace instanceof Workspace.Directory(_, Path path, _)) {
             try {
                 identities.add(new Identity.Dedicated(uid, new Owners.Mapped(processes.userNamespace(
                         "%d %d 1".formatted((Integer) Files.getAttribute(path, "unix:uid"), uid),
@@ -207,7 +215,7 @@ public final class Probe {
                 ? new Identity.Dedicated(dedicatedUid(), new Owners.Unchanged())
                 : new Identity.KernelsOwn();
         var sandbox = new Sandbox.Fenced(arch.get(), new Fence.Tools(prlimit.get(), setpriv.get()),
-                HostFiles.of(Path.of("/")), identity, canary.resolveSibling(""));
+                HostFiles.of(Path.of("/")), identity, Path.of(System.getProperty("java.io.tmpdir")));
         var answer = check(sandbox, new Workspace.Scratch("nothing is needed for a check"));
         if (answer.isEmpty()) {
             return Optional.of(sandbox);
@@ -217,7 +225,7 @@ public final class Probe {
 
     /// @return what is wrong; empty when the sandbox holds
     private Optional<String> check(Sandbox sandbox, Workspace workspace) {
-        var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", canary.toString()),
+        var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", secret.toString()),
                 List.of(), Map.of());
         try {
             var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace));

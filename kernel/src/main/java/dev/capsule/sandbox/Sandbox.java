@@ -4,8 +4,8 @@ import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
 import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -86,6 +86,7 @@ public sealed interface Sandbox extends AutoCloseable {
     record Fenced(Seccomp.Arch arch, Fence.Tools tools, HostFiles host, Identity identity,
             Path temporary) implements Sandbox {
         private static final Path SELF = Path.of("/proc/self");
+        private static final SecureRandom RANDOM = new SecureRandom();
 
         @Override
         public Tier tier() {
@@ -99,25 +100,20 @@ public sealed interface Sandbox extends AutoCloseable {
                 case Identity.Dedicated _ -> 0;
             };
             var entries = workspace instanceof Workspace.Directory ours && Fence.exception(ours, program).isPresent()
-                    ? entries(ours.path())
+                    ? entries(ours.source())
                     : List.<Path>of();
-            return Fence.launch(profile, arch, tools, host, program, workspace, entries, identity, makeScratch(),
+            return Fence.launch(profile, arch, tools, host, program, workspace, entries, identity, scratch(),
                     others);
         }
 
         private static List<Path> entries(Path directory) throws IOException {
             try (var entries = Files.list(directory)) {
-                return entries.filter(entry -> !Files.isSymbolicLink(entry)).toList();
+                return entries.filter(entry -> !Files.isSymbolicLink(entry)).map(Path::getFileName).toList();
             }
         }
 
-        private Path makeScratch() throws IOException {
-            var path = Files.createTempDirectory(temporary, "capsule-");
-            if (identity instanceof Identity.Dedicated(int uid, _)) {
-                Files.setAttribute(path, "unix:gid", uid, LinkOption.NOFOLLOW_LINKS);
-                Files.setAttribute(path, "unix:uid", uid, LinkOption.NOFOLLOW_LINKS);
-            }
-            return path;
+        private Path scratch() {
+            return temporary.resolve("capsule-" + Long.toHexString(RANDOM.nextLong()));
         }
 
         @Override

@@ -72,6 +72,8 @@ public final class Seccomp {
         /// Programs then use an older call in its place, the arguments of which the filter can see.
         static final Denial NO_SUCH_CALL = new Denial(38);
         static final Denial NO_SUCH_FAMILY = new Denial(97);
+        /// What copies a file then does without its attributes.
+        static final Denial NOT_SUPPORTED = new Denial(95);
         static final Denial PRETENDED = new Denial(0);
     }
 
@@ -124,6 +126,9 @@ public final class Seccomp {
 
     private static final int RLIMIT_MSGQUEUE = 12;
 
+    /// Of a pointer, too, only the low half is looked at; one whose low half is 0 is rare, and taken for none.
+    private static final List<Integer> NULL = List.of(0);
+
     private static final int AF_UNIX = 1;
     private static final int AF_INET = 2;
     private static final int AF_INET6 = 10;
@@ -155,10 +160,14 @@ public final class Seccomp {
             Syscall.FSETXATTR, Syscall.SETXATTRAT, Syscall.REMOVEXATTR, Syscall.LREMOVEXATTR, Syscall.FREMOVEXATTR,
             Syscall.REMOVEXATTRAT, Syscall.FILE_SETATTR);
 
-    /// Modes and times could be changed of every file that the user owns. They stay as they are and the call succeeds:
-    /// whatever copies a file makes such a call, and most of it fails as a whole when the call does.
+    /// Modes could be changed of every file that the user owns, and so could times ([#times]). They stay as they are and
+    /// the call succeeds: whatever copies a file makes such a call, and most of it fails as a whole when the call does.
     private static final List<Syscall> SHARED_PRETENDED = List.of(Syscall.CHMOD, Syscall.FCHMOD, Syscall.FCHMODAT,
-            Syscall.FCHMODAT2, Syscall.UTIME, Syscall.UTIMES, Syscall.FUTIMESAT, Syscall.UTIMENSAT);
+            Syscall.FCHMODAT2);
+
+    /// Attributes can be read by the name of a file that cannot be opened; what is open may be asked for its own.
+    private static final List<Syscall> SHARED_UNSUPPORTED = List.of(Syscall.GETXATTR, Syscall.LGETXATTR,
+            Syscall.GETXATTRAT, Syscall.LISTXATTR, Syscall.LLISTXATTR, Syscall.LISTXATTRAT);
 
     private Seccomp() {}
 
@@ -226,6 +235,8 @@ public final class Seccomp {
     private static void shared(List<Rule> rules) {
         deny(rules, SHARED_DENIED, Denial.NOT_PERMITTED);
         deny(rules, SHARED_PRETENDED, Denial.PRETENDED);
+        deny(rules, SHARED_UNSUPPORTED, Denial.NOT_SUPPORTED);
+        times(rules);
         rules.add(new Rule(Syscall.IOCTL, Denial.NOT_PERMITTED, new In(1, ALL_BITS, SET_FILE_FLAGS)));
         // By an argument that is 0 for the caller.
         for (var call : List.of(Syscall.PRLIMIT64, Syscall.SCHED_SETAFFINITY, Syscall.SCHED_SETSCHEDULER,
@@ -241,6 +252,21 @@ public final class Seccomp {
         // What the 0 stands for: a process or its group (0, 1), but not all that the user has (2).
         rules.add(new Rule(Syscall.SETPRIORITY, Denial.NOT_PERMITTED, new NotIn(0, ALL_BITS, List.of(0, 1))));
         rules.add(new Rule(Syscall.IOPRIO_SET, Denial.NOT_PERMITTED, new NotIn(0, ALL_BITS, List.of(1, 2))));
+    }
+
+    /// Times are left alone like modes. But who gives a file, by its name, the present time may take success for a proof
+    /// that there is one, as `Path.touch` of Python does, which makes none then; so that fails.
+    private static void times(List<Rule> rules) {
+        for (var call : List.of(Syscall.UTIME, Syscall.UTIMES)) {
+            rules.add(new Rule(call, Denial.NOT_PERMITTED, new In(1, ALL_BITS, NULL)));
+            rules.add(new Rule(call, Denial.PRETENDED, new NotIn(1, ALL_BITS, NULL)));
+        }
+        for (var call : List.of(Syscall.FUTIMESAT, Syscall.UTIMENSAT)) {
+            // Without a name, it is about an open file.
+            rules.add(new Rule(call, Denial.NOT_PERMITTED, new NotIn(1, ALL_BITS, NULL), new In(2, ALL_BITS, NULL)));
+            rules.add(new Rule(call, Denial.PRETENDED, new In(1, ALL_BITS, NULL)));
+            rules.add(new Rule(call, Denial.PRETENDED, new NotIn(2, ALL_BITS, NULL)));
+        }
     }
 
     private static void deny(List<Rule> rules, List<Syscall> calls, Denial denial) {

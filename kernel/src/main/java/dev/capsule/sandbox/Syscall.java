@@ -35,7 +35,10 @@ enum Syscall {
     CHOWN(92, -1), FCHOWN(93, 55), LCHOWN(94, -1), FCHOWNAT(260, 54), UTIME(132, -1), UTIMES(235, -1), FUTIMESAT(261,
             -1), UTIMENSAT(280, 88), SETXATTR(188, 5), LSETXATTR(189, 6), FSETXATTR(190,
                     7), SETXATTRAT(463, 463), REMOVEXATTR(197, 14), LREMOVEXATTR(198,
-                            15), FREMOVEXATTR(199, 16), REMOVEXATTRAT(466, 466), FILE_SETATTR(469, 469), IOCTL(16, 29),
+                            15), FREMOVEXATTR(199, 16), REMOVEXATTRAT(466, 466), GETXATTR(191, 8), LGETXATTR(192,
+                                    9), GETXATTRAT(464, 464), LISTXATTR(194,
+                                            11), LLISTXATTR(195,
+                                                    12), LISTXATTRAT(465, 465), FILE_SETATTR(469, 469), IOCTL(16, 29),
     // Sockets.
     SOCKET(41, 198), SOCKETPAIR(53, 199), CONNECT(42, 203), BIND(49, 200), LISTEN(50, 201), ACCEPT(43,
             202), ACCEPT4(288, 242),

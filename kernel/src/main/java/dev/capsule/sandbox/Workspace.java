@@ -16,11 +16,19 @@ import java.util.stream.Stream;
 public sealed interface Workspace {
     /// A directory of the user, to read and to write.
     ///
-    /// @param path absolute and without links
+    /// @param path absolute and without links: where it is for the worker
+    /// @param source where the kernel finds it. When it is the kernel's own working directory, that is `.`, which stays
+    ///        the same directory whatever becomes of its path: the cells of a workspace around this one can put a link
+    ///        into the path, and the next worker would get what that leads to
     /// @param guards what is in it and must not be changed
-    record Directory(Path path, List<Guard> guards) implements Workspace {
+    record Directory(Path path, Path source, List<Guard> guards) implements Workspace {
         public Directory {
             guards = List.copyOf(guards);
+        }
+
+        /// One that is found by its path.
+        Directory(Path path, List<Guard> guards) {
+            this(path, path, guards);
         }
     }
 
@@ -58,7 +66,7 @@ public sealed interface Workspace {
     /// empty thing of that name behind on disk, and an empty `.git` misleads other tools; so what a cell makes anew is not
     /// prevented but noticed ([#appeared]).
     ///
-    /// @param directory the notebook's
+    /// @param directory the notebook's; the working directory when it is given as `.`
     /// @param home the user's: neither it nor what holds it is handed out
     /// @param closed where Capsule and Jupyter keep configuration, data and secrets: neither what holds one of these is
     ///        handed out, nor what is in one
@@ -91,7 +99,7 @@ public sealed interface Workspace {
             }
         }
         guards.sort((a, b) -> a.name().compareTo(b.name()));
-        return new Directory(path, guards);
+        return new Directory(path, directory.isAbsolute() ? path : directory, guards);
     }
 
     /// The names in a workspace that would be guarded had they been there when its worker was started. A tool that is run
@@ -101,7 +109,7 @@ public sealed interface Workspace {
     static Set<String> appeared(Directory workspace) throws IOException {
         var guarded = workspace.guards().stream().map(Guard::name).collect(Collectors.toSet());
         var names = new TreeSet<String>();
-        try (var entries = Files.newDirectoryStream(workspace.path(), entry -> isGuarded(name(entry)))) {
+        try (var entries = Files.newDirectoryStream(workspace.source(), entry -> isGuarded(name(entry)))) {
             entries.forEach(entry -> names.add(name(entry)));
         }
         names.removeAll(guarded);

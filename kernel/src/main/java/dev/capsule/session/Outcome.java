@@ -4,6 +4,9 @@ import java.util.List;
 
 /// How an execution ended.
 public sealed interface Outcome {
+    /// The name of the failure of a cell whose worker has ended under it.
+    String WORKER_DIED = "WorkerDied";
+
     /// @param userExpressionsJson a JSON object as in Jupyter's `execute_reply`
     /// @param payloadJson a JSON array
     record Succeeded(byte[] userExpressionsJson, byte[] payloadJson) implements Outcome {}

@@ -1,16 +1,20 @@
 package dev.capsule.session;
 
+import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
+import dev.capsule.policy.Profile;
+import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -22,6 +26,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 
 /// One language session. It outlives its worker: when one ends, a fresh one takes its place. It runs one execution at a
 /// time and never blocks its caller; what comes of an execution is told on the worker's thread. Safe for several
@@ -46,7 +51,12 @@ public final class Session {
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
     private final WorkerProcess.Launches launches;
+    private final Profile profile;
+    private final Advice advice;
+    private final Supplier<List<String>> remarks;
+    private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
+    private final Outlet outlet;
     private final Promises<Frame.Resolve> promises;
     private final Promises<String> inputs;
 
@@ -76,21 +86,25 @@ public final class Session {
     private Optional<String> untold = Optional.empty();
     private Transaction transaction = Transaction.COMMIT_ALWAYS;
 
+    /// @param cause why the process before it has ended
     /// @param done told nothing when the snapshot serves, or else why it does not
-    private record Restoration(Snapshots.Way way, Consumer<Optional<String>> done) {}
+    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
 
     /// One cell's run.
     private static final class Execution {
         private final String id;
-        private final ExecutionListener listener;
+        private final int count;
+        private final Metered listener;
         private final Rollback rollback;
 
         // Guarded by the session.
+        private Optional<Future<?>> deadline = Optional.empty();
         private boolean interrupted;
         private boolean killed;
 
-        Execution(String id, ExecutionListener listener, Rollback rollback) {
+        Execution(String id, int count, Metered listener, Rollback rollback) {
             this.id = id;
+            this.count = count;
             this.listener = listener;
             this.rollback = rollback;
         }
@@ -104,9 +118,18 @@ public final class Session {
         record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
     }
 
+    /// @param profile what its cells may use up, and what of their outputs leaves
+    /// @param remarks what a person should know of what the last cell has done
+    /// @param audit does not wait
     /// @param clock runs deadlines and the steps of an interrupt
-    public Session(WorkerProcess.Launches launches, ScheduledExecutorService clock) {
+    public Session(WorkerProcess.Launches launches, Profile profile, Advice advice, Supplier<List<String>> remarks,
+            Consumer<Event> audit, ScheduledExecutorService clock) {
         this.launches = launches;
+        this.profile = profile;
+        this.advice = advice;
+        outlet = new Outlet(profile);
+        this.remarks = remarks;
+        this.audit = audit;
         this.clock = clock;
         promises = new Promises<>("k", clock);
         inputs = new Promises<>("", clock);
@@ -121,10 +144,10 @@ public final class Session {
         greeted = false;
         unsent.clear();
         snapshots.clear();
-        var attendant = new Attendant();
+        var attendant = new Attendant(++workerCount);
         current = Optional.of(attendant);
         try {
-            worker = Optional.of(WorkerProcess.start(++workerCount, launches, attendant));
+            worker = Optional.of(WorkerProcess.start(workerCount, launches, attendant));
         } catch (IOException e) {
             clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
         }
@@ -143,6 +166,7 @@ public final class Session {
             }
             policy = cell.transaction().orElse(transaction);
         }
+        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
         if (command.isPresent()) {
             // On another thread: who gives a cell is told of it when that is done.
             clock.execute(() -> run(command.get(), cell, listener));
@@ -207,7 +231,7 @@ public final class Session {
             return;
         }
         var way = new Snapshots.Way(target.get(), List.of());
-        restore(way, problem -> {
+        restore(way, "cells are taken back", problem -> {
             if (problem.isPresent()) {
                 listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
             } else {
@@ -225,9 +249,9 @@ public final class Session {
     }
 
     /// Ends the live process and has a snapshot take its place.
-    private void restore(Snapshots.Way way, Consumer<Optional<String>> done) {
+    private void restore(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {
         synchronized (this) {
-            restoring = Optional.of(new Restoration(way, done));
+            restoring = Optional.of(new Restoration(way, cause, done));
             worker.ifPresent(WorkerProcess::killLive);
         }
     }
@@ -258,27 +282,27 @@ public final class Session {
 
     private void start(Cell cell, ExecutionListener listener, Rollback rollback) {
         synchronized (this) {
+            var promise = promises.create(Optional.empty(), this::executionSettled);
+            var execution = new Execution(promise.id(), cell.executionCount(),
+                    new Metered(listener, profile.limits().outputBytes(), advice), rollback);
             if (!cell.silent()) {
-                untold.ifPresent(text -> note(listener, text));
+                untold.ifPresent(execution.listener::note);
                 untold = Optional.empty();
             }
-            var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), listener, rollback);
             snapshots.runs(execution.id,
                     cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty());
             ranSinceRevival = true;
+            execution.listener.whenExceeded(() -> interrupt(execution));
+            if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
+                execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
+                        time.toMillis(), TimeUnit.MILLISECONDS));
+            }
             running = Optional.of(execution);
             last = running;
             executions.put(execution.id, execution);
             send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
                     cell.allowStdin(), cell.userExpressions(), cell.code()));
         }
-    }
-
-    /// In the words of the kernel, not of the cell.
-    private static void note(ExecutionListener listener, String text) {
-        listener.stream(Frame.Stream.STDERR.wireName(), "[Capsule: %s]\n".formatted(text)
-                .getBytes(StandardCharsets.UTF_8));
     }
 
     /// @param transaction empty for the session's own
@@ -307,7 +331,7 @@ public final class Session {
     public void inspect(String code, int cursor, int detail, Consumer<Optional<Answers.Inspection>> answer) {
         ask(id -> new Frame.Inspect(id, cursor, detail, code), answer,
                 resolve -> new Answers.Inspection(resolve.fields().bool("found"),
-                        Display.of(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
+                        outlet.display(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
     }
 
     public void isComplete(String code, Consumer<Optional<Answers.Completeness>> answer) {
@@ -347,11 +371,18 @@ public final class Session {
     /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
     /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
     public void interrupt() {
+        Optional<Execution> execution;
         synchronized (this) {
-            if (running.isEmpty()) {
+            execution = running;
+        }
+        execution.ifPresent(this::interrupt);
+    }
+
+    private void interrupt(Execution execution) {
+        synchronized (this) {
+            if (running.filter(execution::equals).isEmpty()) {
                 return;
             }
-            var execution = running.get();
             send(new Frame.Cancel(execution.id));
             if (execution.interrupted) {
                 return;
@@ -363,6 +394,7 @@ public final class Session {
                 LOG.log(Level.INFO,
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
+                audit.accept(new Event.Killed(workerCount, "interrupted, and still running " + KILL_AFTER + " later"));
                 live.killLive();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
@@ -395,20 +427,35 @@ public final class Session {
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
         Execution execution;
+        boolean killedForMemory;
         synchronized (this) {
             execution = running.orElseThrow();
             running = Optional.empty();
+            execution.deadline.ifPresent(due -> due.cancel(false));
+            killedForMemory = settlement instanceof Settlement.Rejected && worker.isPresent()
+                    && worker.get().killedForMemory();
         }
-        var outcome = outcome(settlement);
+        if (execution.listener.isBomb()) {
+            live().ifPresent(WorkerProcess::endOthers);
+        }
+        remarks.get().forEach(execution.listener::note);
+        var outcome = outcome(settlement, execution.listener, killedForMemory);
+        var exceeded = execution.listener.exceeded();
+        exceeded.ifPresent(limit -> audit.accept(
+                new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
+        var withheld = outlet.takeWithheld();
+        if (!withheld.isEmpty()) {
+            audit.accept(new Event.OutputWithheld(execution.count, withheld));
+        }
         switch (execution.rollback) {
             case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS
-                    || outcome instanceof Outcome.Failed ->
+                    || outcome instanceof Outcome.Failed || exceeded.isPresent() ->
                 rollBack(to, execution.listener, outcome);
             case Rollback.By _,Rollback.Never _ -> execution.listener.settled(outcome);
         }
     }
 
-    private void rollBack(Snapshots.Snapshot to, ExecutionListener listener, Outcome outcome) {
+    private void rollBack(Snapshots.Snapshot to, Metered listener, Outcome outcome) {
         boolean there;
         boolean kept;
         synchronized (this) {
@@ -421,19 +468,26 @@ public final class Session {
             return;
         }
         var way = new Snapshots.Way(to, List.of());
-        restore(way, problem -> {
-            note(listener, problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
+        restore(way, "a cell is rolled back", problem -> {
+            if (problem.isEmpty()) {
+                listener.rolledBack();
+            }
+            listener.note(problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
             listener.settled(outcome);
         });
     }
 
-    private static Outcome outcome(Settlement<Frame.Resolve> settlement) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, ExecutionListener listener, boolean killedForMemory) {
         return switch (settlement) {
-            case Settlement.Resolved<Frame.Resolve>(var resolve) ->
-                new Outcome.Succeeded(resolve.buffers().getFirst(), resolve.buffers().getLast());
+            case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
+                var payload = outlet.payload(resolve.buffers().getLast());
+                payload.shown().forEach(listener::display);
+                yield new Outcome.Succeeded(outlet.userExpressions(resolve.buffers().getFirst()), payload.json());
+            }
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback());
-            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because("WorkerDied", reason);
+                advice.explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback()),
+                        killedForMemory);
+            case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because(Outcome.WORKER_DIED, reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
@@ -441,7 +495,12 @@ public final class Session {
 
     /// Listens to one worker, on that worker's thread.
     private final class Attendant implements WorkerProcess.Listener {
+        private final int number;
         private boolean ready;
+
+        Attendant(int number) {
+            this.number = number;
+        }
 
         @Override
         public void frame(Frame.FromWorker frame) {
@@ -454,13 +513,13 @@ public final class Session {
                     ready = true;
                 }
                 case Frame.Result(var id, var bundle) ->
-                    active(id).listener.result(Display.of(bundle, Optional.empty()));
+                    active(id).listener.result(outlet.display(bundle, Optional.empty()));
                 case Frame.Display(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.display(Display.of(bundle, displayId));
+                    emitter(id).listener.display(outlet.display(bundle, displayId));
                     acknowledge(id, ack);
                 }
                 case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.updateDisplay(Display.of(bundle, Optional.of(displayId)));
+                    emitter(id).listener.updateDisplay(outlet.display(bundle, Optional.of(displayId)));
                     acknowledge(id, ack);
                 }
                 case Frame.ClearOutput(var id, var waits, var ack) -> {
@@ -614,10 +673,26 @@ public final class Session {
                     var way = snapshots.from(running.isPresent() ? snapshots.before() : snapshots.present());
                     String cause = happened(end);
                     List<String> lost = promises.openIds();
-                    restoring = way.map(to -> new Restoration(to, _ -> recovered(cause, to, lost)));
+                    restoring = way.map(to -> new Restoration(to, end.cause(), problem -> {
+                        if (problem.isEmpty()) {
+                            recovered(cause, to, lost);
+                        }
+                    }));
+                    if (restoring.isPresent()) {
+                        noteCause(end);
+                    }
                 }
                 LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
                 return restoring.map(restoration -> restoration.way().to().pid());
+            }
+        }
+
+        private void noteCause(End end) {
+            if (end instanceof End.LimitExceeded(var limit)) {
+                running.ifPresent(execution -> execution.listener.endedBy(limit));
+            }
+            if (end instanceof End.Violation(var message)) {
+                audit.accept(new Event.ProtocolViolation(number, message));
             }
         }
 
@@ -648,7 +723,26 @@ public final class Session {
                 unsent.forEach(process::send);
                 unsent.clear();
             }
+            audit.accept(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
             restoration.done().accept(Optional.empty());
+        }
+
+        @Override
+        public void exceeded(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.exceed(limit));
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            Optional<Execution> owner;
+            synchronized (Session.this) {
+                owner = running.filter(_ -> current.filter(this::equals).isPresent());
+            }
+            owner.ifPresent(execution -> execution.listener.curtailed(limit));
         }
 
         @Override
@@ -667,9 +761,10 @@ public final class Session {
                 cause = describe(end);
                 failed = restoring;
                 restoring = Optional.empty();
-                if (running.isEmpty() && failed.isEmpty() && !(end instanceof End.NotStarted)) {
+                if (running.isEmpty() && !closed && !(end instanceof End.NotStarted)) {
                     untold = Optional.of(cause);
                 }
+                noteCause(end);
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
@@ -678,9 +773,10 @@ public final class Session {
                 }
             }
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+            audit.accept(new Event.WorkerEnded(number, end.cause()));
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
             lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
-            failed.filter(_ -> lost.isEmpty()).ifPresent(restoration -> restoration.done().accept(Optional.of(
+            failed.ifPresent(restoration -> restoration.done().accept(Optional.of(
                     "the snapshot could not be woken." + LOST)));
         }
 

@@ -1,5 +1,6 @@
 package dev.capsule.session;
 
+import dev.capsule.sandbox.Launch;
 import java.time.Instant;
 import java.time.LocalTime;
 import java.time.ZoneId;
@@ -17,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 /// How a session's variables came to be what they are, and to which earlier states it can go back. Guarded by the session.
 final class Snapshots {
     /// More are not kept: the oldest go first.
-    static final int MAX = 16;
+    static final int MAX = Launch.MAX_SNAPSHOTS;
 
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("HH:mm:ss");
 
@@ -35,7 +36,7 @@ final class Snapshots {
             this.lastCount = lastCount;
         }
 
-        private String describe() {
+        String describe() {
             return cell == null ? "before the first cell of this worker" : "after " + cell.title();
         }
     }

@@ -6,7 +6,9 @@ import dev.capsule.sandbox.Launch.Source;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.io.UncheckedIOException;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -67,6 +69,10 @@ final class Child {
         var keeper = Keeper.start(launch);
         var started = new CompletableFuture<Child>();
         try {
+            // Only now that there is somebody to remove them if this process is killed.
+            for (Path path : launch.leftovers()) {
+                makeFor(launch.user(), path);
+            }
             var task = new CompletableFuture<Path>();
             var starter = Thread.ofPlatform().name("process").daemon().start(() -> {
                 // Before the fence, from behind which it cannot be read.
@@ -88,7 +94,7 @@ final class Child {
             child.giveTo(keeper, launch);
             return child;
         } catch (IOException e) {
-            if (started.isCompletedExceptionally()) {
+            if (!started.isDone() || started.isCompletedExceptionally()) {
                 keeper.close();
             }
             throw e;
@@ -97,6 +103,14 @@ final class Child {
             throw new IOException(e.getCause());
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
+        }
+    }
+
+    private static void makeFor(int user, Path path) throws IOException {
+        Files.createDirectory(path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        if (user != Launch.KERNELS_OWN) {
+            Files.setAttribute(path, "unix:gid", user, LinkOption.NOFOLLOW_LINKS);
+            Files.setAttribute(path, "unix:uid", user, LinkOption.NOFOLLOW_LINKS);
         }
     }
 
@@ -243,6 +257,13 @@ final class Child {
     private static List<Long> descendants(ProcessHandle process) {
         try (Stream<ProcessHandle> descendants = process.descendants()) {
             return descendants.map(ProcessHandle::pid).toList();
+        }
+    }
+
+    /// @return the orphans that workers have left, which are now children of this process
+    static List<Long> adopted() {
+        synchronized (LIVE) {
+            return orphans();
         }
     }
 

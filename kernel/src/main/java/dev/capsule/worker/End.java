@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.policy.Limit;
 import java.util.Map;
 
 /// Why a worker process is no more.
@@ -34,6 +35,14 @@ public sealed interface End {
         @Override
         public String cause() {
             return "broke the frame protocol and was ended: " + message;
+        }
+    }
+
+    /// The process used more than it may, and was ended for it, by the system or by the kernel.
+    record LimitExceeded(Limit limit) implements End {
+        @Override
+        public String cause() {
+            return "exceeded the limit \"%s\"".formatted(limit.key());
         }
     }
 

@@ -11,10 +11,17 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 
 /// Processes as `/proc` shows them. What ends while it is read is left out.
 final class ProcessTree {
     private static final Path PROC = Path.of("/proc");
+
+    /// Of `stat`, after the name.
+    private static final int THREADS = 17;
+
+    /// Who has not ended in this time after it was killed waits for a disk.
+    private static final long END_NANOS = TimeUnit.SECONDS.toNanos(1);
 
     private ProcessTree() {}
 
@@ -53,6 +60,18 @@ final class ProcessTree {
         return count;
     }
 
+    /// @return how many threads the process has; 0 when it has ended, though nobody may have waited for it yet
+    static int threads(long pid) {
+        try {
+            // pid (name) state …; the name may be anything.
+            String stat = Files.readString(PROC.resolve(Long.toString(pid)).resolve("stat"));
+            String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
+            return fields[0].equals("Z") ? 0 : Integer.parseInt(fields[THREADS]);
+        } catch (IOException e) {
+            return 0;
+        }
+    }
+
     /// @return what the process has in memory, with the whole of what it shares; 0 when it is gone
     static long residentBytes(long pid) {
         return bytes(pid, "status", "VmRSS:").orElse(0);
@@ -77,15 +96,36 @@ final class ProcessTree {
     }
 
     /// Ends processes that may be starting others all the while: first all are stopped, for who is not may start one for
-    /// each that is ended.
+    /// each that is ended. Looks again when all have ended, for one may have been about to appear.
     ///
     /// @param find gives those that there are
     static void end(Find find) throws IOException {
-        Set<Long> stopped = new LinkedHashSet<>();
-        for (var found = find.now(); stopped.addAll(found); found = find.now()) {
-            found.forEach(pid -> Posix.kill(pid, Posix.SIGSTOP));
+        long deadline = System.nanoTime() + END_NANOS;
+        Set<Long> ended = new LinkedHashSet<>();
+        do {
+            ended.clear();
+            for (var found = living(find); ended.addAll(found); found = living(find)) {
+                found.forEach(pid -> Posix.kill(pid, Posix.SIGSTOP));
+            }
+            ended.forEach(pid -> Posix.kill(pid, Posix.SIGKILL));
+            for (long pid : ended) {
+                awaitEnd(pid, deadline);
+            }
+        } while (!ended.isEmpty() && System.nanoTime() < deadline);
+    }
+
+    private static List<Long> living(Find find) throws IOException {
+        return find.now().stream().filter(pid -> threads(pid) > 0).toList();
+    }
+
+    private static void awaitEnd(long pid, long deadline) throws IOException {
+        int process = Posix.openProcess(pid);
+        if (process >= 0) {
+            var poll = new Posix.PollSet(1);
+            poll.set(0, process, Posix.POLLIN);
+            poll.await((int) TimeUnit.NANOSECONDS.toMillis(Math.max(0, deadline - System.nanoTime())));
+            Posix.close(process);
         }
-        stopped.forEach(pid -> Posix.kill(pid, Posix.SIGKILL));
     }
 
     /// Looks for processes.

@@ -20,12 +20,17 @@ public final class PythonFiles {
 
     private PythonFiles() {}
 
-    /// The directories of an interpreter, of a virtual environment and of the interpreter behind it (PEP 405).
+    /// The directories of an interpreter, of a virtual environment and of the interpreter behind it (PEP 405), and the
+    /// program itself where it is in none of them.
     ///
     /// @param python its absolute path
     public static List<Path> trees(Path python) {
         var trees = new LinkedHashSet<Path>();
         add(trees, python, 0);
+        // A link or a script that is not where an interpreter would be.
+        if (trees.stream().noneMatch(python::startsWith)) {
+            trees.add(python);
+        }
         return List.copyOf(trees);
     }
 

@@ -11,8 +11,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -36,7 +38,9 @@ final class Supervisor {
 
     // Guarded by this.
     private Optional<Integer> live = Optional.empty();
-    private final Set<Integer> snapshots = new HashSet<>();
+    private boolean supervises;
+    /// The oldest first.
+    private final Set<Integer> snapshots = new LinkedHashSet<>();
     private OptionalLong dueNanos = OptionalLong.empty();
 
     /// @param reports owned by the caller, as is `orders`
@@ -73,6 +77,7 @@ final class Supervisor {
 
     /// @param pid of the process that runs the cells from now on
     synchronized void serves(int pid) {
+        supervises = true;
         live = Optional.of(pid);
         dueNanos = OptionalLong.empty();
     }
@@ -132,6 +137,13 @@ final class Supervisor {
         }
     }
 
+    /// Ends the oldest snapshot, if there is another.
+    synchronized void endOldest() {
+        if (snapshots.size() > 1) {
+            end(snapshots.iterator().next());
+        }
+    }
+
     private void expect() {
         dueNanos = OptionalLong.of(System.nanoTime() + REACTION.toNanos());
     }
@@ -152,23 +164,10 @@ final class Supervisor {
     /// @param depth how many generations the supervisor is below it
     /// @throws IOException if something does not end
     void endRest(long root, int depth) throws IOException {
-        long deadline = System.nanoTime() + REACTION.toNanos();
-        var ended = new LinkedHashSet<Long>();
-        ProcessTree.end(() -> {
-            var rest = rest(root, depth);
-            ended.addAll(rest);
-            return rest;
-        });
-        for (long pid : ended) {
-            int process = Posix.openProcess(pid);
-            if (process >= 0) {
-                var poll = new Posix.PollSet(1);
-                poll.set(0, process, Posix.POLLIN);
-                boolean gone = poll.await((int) Duration.ofNanos(Math.max(0, deadline - System.nanoTime())).toMillis());
-                Posix.close(process);
-                if (!gone) {
-                    throw new IOException("process " + pid + " does not end");
-                }
+        ProcessTree.end(() -> rest(root, depth));
+        for (long pid : rest(root, depth)) {
+            if (ProcessTree.threads(pid) > 0) {
+                throw new IOException("process " + pid + " does not end");
             }
         }
     }
@@ -181,11 +180,7 @@ final class Supervisor {
             parent = firstChild(parent);
             rest.remove(parent);
         }
-        Set<Integer> kept;
-        synchronized (this) {
-            kept = Set.copyOf(snapshots);
-        }
-        rest.removeIf(pid -> hasEnded(pid) || innerPid(pid).filter(kept::contains).isPresent());
+        rest.removeAll(snapshotsAmong(rest).values());
         return rest;
     }
 
@@ -194,28 +189,55 @@ final class Supervisor {
                 .orElseThrow(() -> new IOException("process " + parent + " has no child"));
     }
 
+    /// How many processes of the worker's no cell has started, without those that it is in itself: this one and the
+    /// snapshots.
+    synchronized int processes() {
+        return supervises ? 1 + snapshots.size() : 0;
+    }
+
+    /// Which of these processes are snapshots, by the numbers that they have for the worker, the oldest first.
+    Map<Integer, Long> snapshotsAmong(Collection<Long> pids) {
+        var all = new HashMap<Integer, Long>();
+        pids.forEach(pid -> innerPid(pid).ifPresent(inner -> all.put(inner, pid)));
+        var found = new LinkedHashMap<Integer, Long>();
+        synchronized (this) {
+            for (int snapshot : snapshots) {
+                Long pid = all.get(snapshot);
+                if (pid != null) {
+                    found.put(snapshot, pid);
+                }
+            }
+        }
+        return found;
+    }
+
+    boolean isLive(long pid) {
+        return innerPid(pid).equals(live());
+    }
+
+    /// Which of these processes go on when what cells have started is ended: the live one and the snapshots; all, while
+    /// a snapshot is being woken.
+    Set<Long> spared(Collection<Long> pids) {
+        if (processes() == 0) {
+            return Set.of();
+        }
+        if (live().isEmpty()) {
+            return Set.copyOf(pids);
+        }
+        // It is the worker that says which they are; one that does anything but sleep is none.
+        var spared = new HashSet<>(snapshotsAmong(pids).values());
+        spared.removeIf(pid -> !ProcessTree.below(List.of(pid)).equals(Map.of(pid, 1)));
+        pids.stream().filter(this::isLive).forEach(spared::add);
+        return spared;
+    }
+
     /// What each of these snapshots has in memory, in bytes, with its part of what it shares; those that cannot be read
     /// are left out.
     Map<Integer, Long> memory(long root) {
         var memory = new HashMap<Integer, Long>();
-        Set<Integer> kept;
-        synchronized (this) {
-            kept = Set.copyOf(snapshots);
-        }
-        for (long pid : ProcessTree.below(List.of(root)).keySet()) {
-            innerPid(pid).filter(kept::contains).ifPresent(
-                    inner -> ProcessTree.proportionalBytes(pid).ifPresent(bytes -> memory.put(inner, bytes)));
-        }
+        snapshotsAmong(ProcessTree.below(List.of(root)).keySet()).forEach(
+                (inner, pid) -> ProcessTree.proportionalBytes(pid).ifPresent(bytes -> memory.put(inner, bytes)));
         return memory;
-    }
-
-    private static boolean hasEnded(long pid) {
-        try {
-            String stat = Files.readString(Path.of("/proc", Long.toString(pid), "stat"));
-            return "ZX".indexOf(stat.charAt(stat.lastIndexOf(')') + 2)) >= 0;
-        } catch (IOException e) {
-            return true;
-        }
     }
 
     /// The number that a process has in the innermost process namespace.

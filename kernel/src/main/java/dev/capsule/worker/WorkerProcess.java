@@ -5,7 +5,9 @@ import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Quota;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -48,6 +50,9 @@ public final class WorkerProcess {
     private static final long SHORTEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(10);
     private static final long LONGEST_TICK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
 
+    /// A worker that does something is looked at this often; what it leaves running, the watchdog follows by itself.
+    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+
     /// For this long after a cell the thread looks for the next one by itself; later it has to be woken.
     private static final long LINGER_NANOS = TimeUnit.SECONDS.toNanos(1);
 
@@ -75,8 +80,9 @@ public final class WorkerProcess {
     public interface Launches {
         /// May wait until that is known; each is used once.
         ///
+        /// @param number tells the worker from earlier ones
         /// @throws IOException if there is no way; the message is for a person
-        Launch next() throws IOException;
+        Launch next(int number) throws IOException;
 
         /// Whether workers are to be supervised, which is what snapshots need.
         default boolean supervised() {
@@ -100,10 +106,18 @@ public final class WorkerProcess {
             return Optional.empty();
         }
 
+        /// The running cell has exceeded a limit and is to be stopped. Comes on a thread of the kernel's, and the cell may
+        /// have ended meanwhile.
+        void exceeded(Limit limit);
+
+        /// A process that the worker has started was ended for a limit. Comes on a thread of the kernel's.
+        void curtailed(Limit limit);
+
         /// The last call: the process and its children are gone, and all that they said has been delivered.
         void ended(End end);
     }
 
+    private final int number;
     private final Launches launches;
     private final Listener listener;
     private final CompletableFuture<End> ended = new CompletableFuture<>();
@@ -123,9 +137,10 @@ public final class WorkerProcess {
     private final Supervisor supervisor;
     private final FrameDecoder decoder = new FrameDecoder();
 
-    // Guarded by this; both from the start of the process on.
+    // Guarded by this; all three from the start of the process on.
     private Optional<Launch> launch = Optional.empty();
     private Optional<Child> process = Optional.empty();
+    private Optional<Ward> ward = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
 
@@ -148,10 +163,12 @@ public final class WorkerProcess {
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
+    private long lastLookNanos = lastActivityNanos;
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
-    private WorkerProcess(Launches launches, Listener listener) throws IOException {
+    private WorkerProcess(int number, Launches launches, Listener listener) throws IOException {
+        this.number = number;
         this.launches = launches;
         this.listener = listener;
         var requestsPipe = open();
@@ -198,12 +215,17 @@ public final class WorkerProcess {
         Posix.adoptOrphans();
     }
 
+    /// How the limits that a worker's processes have together are enforced on this machine, for a person to read.
+    public static String enforcement() {
+        return Ward.describe();
+    }
+
     /// Starts a worker; whether that succeeds is told to the listener. The kernel's `hello` is sent already.
     ///
-    /// @param number tells this worker from earlier ones, in logs
+    /// @param number tells this worker from earlier ones; from 1 on
     /// @throws IOException if the system gives no more pipes
     public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
-        var worker = new WorkerProcess(launches, listener);
+        var worker = new WorkerProcess(number, launches, listener);
         worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
                 FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));
         Thread.ofPlatform().name("worker-" + number).daemon().start(worker::run);
@@ -284,6 +306,16 @@ public final class WorkerProcess {
         }
     }
 
+    /// Whether a process of the worker's was ended just now because of what all have in memory.
+    public boolean killedForMemory() {
+        return ward().filter(Ward::killedForMemory).isPresent();
+    }
+
+    /// Ends whatever the worker has started, but not itself.
+    public void endOthers() {
+        ward().ifPresent(Ward::endOthers);
+    }
+
     private void run() {
         End end;
         try {
@@ -313,6 +345,7 @@ public final class WorkerProcess {
     private void bury() {
         launched().filter(_ -> isLeftToItself()).ifPresent(dead -> Guardian.release(dead.pid()));
         Child.killOrphans();
+        ward().ifPresent(Ward::close);
         requests.close();
         control.close();
         orders.close();
@@ -321,7 +354,8 @@ public final class WorkerProcess {
     }
 
     private void launch() throws IOException {
-        var launch = launches.next();
+        Ward.prepare();
+        var launch = launches.next(number);
         int nothing = Posix.openToRead(NOTHING);
         Child started;
         try {
@@ -344,12 +378,49 @@ public final class WorkerProcess {
         if (isLeftToItself()) {
             Guardian.guard(started.pid());
         }
+        if (launch.quota().isPresent()) {
+            limit(launch, launch.quota().get(), started);
+        }
         CompletableFuture<Void> _ = started.exit().handle((_, _) -> {
             exited = true;
             wake();
             return null;
         });
         LOG.log(Level.DEBUG, () -> "worker process " + started.pid() + " started");
+    }
+
+    /// Before its `hello`, so that none of its cells has run yet.
+    private void limit(Launch launch, Quota quota, Child started) throws IOException {
+        var watched = Ward.of(number, launch, quota, started, supervisor, new Subject());
+        synchronized (this) {
+            ward = Optional.of(watched);
+        }
+    }
+
+    private final class Subject implements Ward.Subject {
+        @Override
+        public boolean busy() {
+            return running.isPresent();
+        }
+
+        @Override
+        public void exceeded(Limit limit) {
+            listener.exceeded(limit);
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            listener.curtailed(limit);
+        }
+
+        @Override
+        public void condemn(End end) {
+            WorkerProcess.this.condemn(end);
+        }
+    }
+
+    private synchronized Optional<Ward> ward() {
+        return ward;
     }
 
     /// Whether nothing but this process ends what the worker starts.
@@ -366,13 +437,13 @@ public final class WorkerProcess {
         var output = new RawOutput(stdout.readEnd(), stderr.readEnd(), this::deliver);
         var target = Arena.ofAuto().allocate(Posix.MAX_PIPE_BYTES);
         var poll = new Posix.PollSet(SLOTS);
-        poll.set(FRAMES_SLOT, frames.readEnd(), Posix.POLLIN);
         poll.set(WAKE_SLOT, wakePipe.readEnd(), Posix.POLLIN);
         while (!exited) {
             // What a fast writer says is left in its pipe for a moment, so that it wakes nobody for each line.
             boolean holdsBack = System.nanoTime() - lastBatchNanos < batchNanos;
             poll.set(STDOUT_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDOUT), Posix.POLLIN);
             poll.set(STDERR_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDERR), Posix.POLLIN);
+            poll.set(FRAMES_SLOT, silentSinceNanos.isPresent() ? -1 : frames.readEnd(), Posix.POLLIN);
             poll.set(REPORTS_SLOT, supervisor.descriptor(), Posix.POLLIN);
             poll.set(REQUESTS_SLOT, requests.hasBacklog() ? requests.descriptor() : -1, Posix.POLLOUT);
             poll.set(CONTROL_SLOT, control.hasBacklog() ? control.descriptor() : -1, Posix.POLLOUT);
@@ -383,7 +454,7 @@ public final class WorkerProcess {
             requests.flush();
             control.flush();
             if (poll.ready(FRAMES_SLOT)) {
-                readFrames(poll, output, target);
+                readFrames(output, target);
             }
             if (poll.ready(REPORTS_SLOT)) {
                 readReports(output, target);
@@ -400,6 +471,10 @@ public final class WorkerProcess {
 
     private void await(Posix.PollSet poll, boolean batching) throws IOException {
         long now = System.nanoTime();
+        if (said && now - lastLookNanos >= LOOK_NANOS) {
+            lastLookNanos = now;
+            ward().ifPresent(Ward::ask);
+        }
         long nanos;
         var due = supervisor.dueNanos();
         if (due.isPresent()) {
@@ -431,16 +506,16 @@ public final class WorkerProcess {
         parked = false;
     }
 
-    private void readFrames(Posix.PollSet poll, RawOutput output, MemorySegment target) throws IOException {
+    private void readFrames(RawOutput output, MemorySegment target) throws IOException {
         int count = Posix.read(frames.readEnd(), target);
         lastActivityNanos = System.nanoTime();
         if (count == 0) {
             // Most likely it has just ended; if not, it will never say anything again.
-            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
             silentSinceNanos = OptionalLong.of(lastActivityNanos);
             return;
         }
         if (verdict().isPresent()) {
+            // The cell must not succeed because the worker was quicker than its end.
             return;
         }
         decoder.feed(target.asSlice(0, count).asByteBuffer());
@@ -472,7 +547,7 @@ public final class WorkerProcess {
             }
             boolean wasLive = supervisor.buried(died.pid());
             if (wasLive) {
-                replace(End.ofStatus(died.status()), output, target);
+                replace(explain(End.ofStatus(died.status())), output, target);
             } else if (said) {
                 listener.frame(died);
             } else {
@@ -507,12 +582,17 @@ public final class WorkerProcess {
             verdict = Optional.empty();
         }
         running = Optional.empty();
+        silentSinceNanos = OptionalLong.empty();
         frameCount = 0;
         frameBytes = 0;
         tickNanos = SHORTEST_TICK_NANOS;
         empty(requests, requestsReadEnd, target);
         empty(control, controlReadEnd, target);
         supervisor.wake(snapshot.get());
+    }
+
+    private End explain(End how) {
+        return ward().map(watched -> watched.explain(how)).orElse(how);
     }
 
     /// Takes back what was sent to a process that is gone.
@@ -649,7 +729,8 @@ public final class WorkerProcess {
         drainFrames(output, target);
         output.drain();
         output.flushAll();
-        var end = verdict().orElse(End.of(dead.exit().join()));
+        var how = explain(End.of(dead.exit().join()));
+        var end = verdict().orElse(how);
         return said
                 ? end
                 : new End.NotStarted(program() + " " + end.cause() + " before it was ready"

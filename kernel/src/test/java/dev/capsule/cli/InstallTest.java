@@ -6,6 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.capsule.policy.Profile;
+import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Processes;
+import dev.capsule.sandbox.Processes.Ended;
+import dev.capsule.sandbox.Tier;
+import dev.capsule.worker.LocalProcesses;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -36,6 +42,8 @@ class InstallTest {
     private final Map<String, String> env = new HashMap<>();
     private Path home = Path.of("");
     private Path jar = Path.of("");
+
+    private Processes processes = saying(new Ended(0, "end\n"));
 
     /// What a command printed, and its status.
     private record Said(int status, String out, String err) {}
@@ -290,10 +298,12 @@ class InstallTest {
                   spec     HOME/.local/share/jupyter/kernels/capsule-python
                   program  HOME/.local/PROGRAM
                   Python   /usr/bin/python3
+                  profile  default, sandbox auto, network none
                 capsule-python  "For all"
                   spec     USR/local/share/jupyter/kernels/capsule-python
                   program  USR/local/PROGRAM
                   Python   /usr/bin/python3
+                  profile  default, sandbox auto, network none
                   hidden   Jupyter takes this one first: HOME/.local/share/jupyter/kernels/capsule-python
                   broken   USR/local/PROGRAM/capsule.jar does not exist; fix: capsule install --replace --name \
                 capsule-python --prefix USR/local
@@ -311,7 +321,8 @@ class InstallTest {
                 before::out);
         run("install");
         var installed = run("doctor");
-        assertTrue(installed.out().contains("ok  kernelspec         " + spec().getParent() + "\n"), installed::out);
+        assertTrue(installed.out().contains("ok  kernelspec         " + spec().getParent()
+                + " (default, sandbox auto, network none)\n"), installed::out);
         Releases.delete(home.resolve(".local/share/capsule"));
         var broken = run("doctor");
         assertEquals(1, broken.status());
@@ -328,6 +339,163 @@ class InstallTest {
     }
 
     @Test
+    void doctorTriesEverySandboxAndSaysWhichOneIsUsed() throws IOException {
+        var all = run("doctor");
+        assertTrue(all.out().contains("ok  sandbox L1         bubblewrap with its own namespaces and /proc\n"),
+                all::out);
+        assertTrue(all.out().contains("ok  sandbox L2         "), all::out);
+        assertTrue(
+                all.out().contains("ok  sandbox            a kernel in " + Path.of("").toAbsolutePath() + " uses L1\n"),
+                all::out);
+        run("install", "--sandbox", "L1");
+        processes = saying(new Ended(1, "bwrap: Can't mount proc on /newroot/proc: Operation not permitted\n"));
+        var none = run("doctor");
+        assertEquals(1, none.status());
+        assertTrue(none.out().contains("--  sandbox L1         bwrap: Can't mount proc on /newroot/proc: Operation not "
+                + "permitted (exit status 1); fix: the container hides parts of /proc: "), none::out);
+        assertTrue(none.out().contains("NO  sandbox            no kind is available: every cell will fail; fix: one of "
+                + "the above, or for code that you trust: capsule install --sandbox none\n"), none::out);
+        assertTrue(none.out().contains("NO  kernelspec         " + spec().getParent() + " has the sandbox L1, which is "
+                + "not available; fix: capsule install --replace --name capsule-python\n"), none::out);
+    }
+
+    /// On this machine, whatever it offers.
+    @Test
+    void doctorTriesThemForReal() {
+        processes = new LocalProcesses();
+        var said = run("doctor");
+        for (var tier : Tier.values()) {
+            assertTrue(said.out().contains("ok  sandbox " + tier) || said.out().contains("--  sandbox " + tier),
+                    said::out);
+        }
+        assertEquals(said.status() == 0, said.out().contains("ok  sandbox            a kernel in "), said::out);
+    }
+
+    @Test
+    void doctorNamesTheFilesOfProfilesAndAudit() throws IOException {
+        String config = home + "/.config/capsule/profiles.json";
+        var said = run("doctor");
+        assertTrue(said.out().contains("ok  profiles           default, locked, open; yours are in " + config
+                + " (not there)\n"), said::out);
+        assertTrue(
+                said.out().contains("ok  audit log          " + home + "/.local/state/capsule/audit.jsonl (made by the "
+                        + "first kernel)\n"),
+                said::out);
+        profiles("{\"lecture\": {}}");
+        run("install", "--profile", "lecture");
+        assertTrue(run("doctor").out().contains("ok  profiles           default, lecture, locked, open; yours are in "
+                + config + "\n"));
+        profiles("{}");
+        var gone = run("doctor");
+        assertEquals(1, gone.status());
+        assertTrue(
+                gone.out().contains("capsule-python-lecture has the profile lecture, which there is not; fix: capsule "
+                        + "install --replace --name capsule-python-lecture\n"),
+                gone::out);
+        profiles("{");
+        var broken = run("doctor");
+        assertEquals(1, broken.status());
+        assertTrue(broken.out().contains("NO  profiles           " + config + " is not valid JSON: "), broken::out);
+    }
+
+    @Test
+    void aProfileIsBakedInUnderANameOfItsOwn() throws IOException {
+        run("install");
+        var said = run("install", "--profile", "open", "--network", "host");
+        assertEquals("", said.err());
+        assertTrue(
+                said.out().startsWith("Installed \"Python (Capsule, open, network)\" as capsule-python-open-network\n"),
+                said::out);
+        assertTrue(said.out().contains("  cells    may use: the notebook's directory, this machine's network, 2 GiB of "
+                + "memory, cells of any length, every kind of output, widgets (profile open); for a stranger's "
+                + "notebooks: capsule install\n"), said::out);
+        assertTrue(argv("capsule-python-open-network").endsWith(
+                "\"--python\", \"/usr/bin/python3\", \"--profile\", \"open\", \"--network\", \"host\""));
+        assertTrue(argv("capsule-python").endsWith("\"--python\", \"/usr/bin/python3\""));
+        assertTrue(run("list").out().contains("  profile  open, sandbox auto, network host\n"));
+    }
+
+    @Test
+    void aKernelWithoutSandboxIsWarnedOf() throws IOException {
+        var said = run("install", "--sandbox", "none");
+        assertEquals(
+                "capsule: warning: --sandbox none: the cells of this kernel may do all that you may: read, change and "
+                        + "delete your files, use your passwords and your network. Run only what you trust in it\n",
+                said.err());
+        assertTrue(said.out().startsWith("Installed \"Python (Capsule, no sandbox)\" as capsule-python-no-sandbox\n"),
+                said::out);
+        assertTrue(argv("capsule-python-no-sandbox").endsWith("\"--sandbox\", \"none\""));
+    }
+
+    @Test
+    void whatTheDefaultAllowsAndHowToGetMoreIsSaid() {
+        assertTrue(run("install").out()
+                .contains("  cells    may use: the notebook's directory, no network, 2 GiB of memory, "
+                        + "cells of any length, 9 kinds of output, no widgets (profile default); for your own notebooks, with "
+                        + "every output and widgets: capsule install --profile open\n"));
+    }
+
+    /// A kernel that was narrowed must not become a wider one because somebody repeats a shorter command.
+    @Test
+    void profileSandboxAndNetworkAreChangedOnlyWithReplace() throws IOException {
+        run("install", "--name", "mine", "--profile", "locked", "--sandbox", "L1", "--display-name", "Mine");
+        assertEquals(new Said(1, "", "capsule: " + home + "/.local/share/jupyter/kernels/mine is installed with other "
+                + "settings (profile locked, now default; sandbox L1, now auto; network none, now host); change them with "
+                + "--replace, or repeat the options it was installed with\n"),
+                run("install", "--name", "mine", "--display-name", "Mine", "--network", "host"));
+        Releases.delete(home.resolve(".local/share/capsule"));
+        assertTrue(
+                run("list").out().contains("fix: capsule install --replace --name mine --profile locked --sandbox L1 "
+                        + "--prefix " + home + "/.local\n"));
+    }
+
+    @Test
+    void profilesSandboxesAndNetworksThatThereAreNotAreRefused() throws IOException {
+        assertEquals(new Said(1, "", "capsule: there is no profile \"opne\"; there are default, locked, open\n"),
+                run("install", "--profile", "opne"));
+        assertEquals(new Said(1, "", "capsule: --sandbox is \"off\"; allowed are auto, L1, L2, L3, none\n"),
+                run("install", "--sandbox", "off"));
+        assertEquals(new Said(1, "", "capsule: --network is \"all\"; allowed are none, host\n"),
+                run("install", "--network", "all"));
+        profiles("{\"default\": {\"network\": \"host\"}}");
+        assertEquals(new Said(1, "", "capsule: " + home
+                + "/.config/capsule/profiles.json: default.network is \"host\"; "
+                + "allowed is \"none\"; this machine's network is only given when a kernel is installed or launched, with "
+                + "--network host\n"), run("install"));
+        assertFalse(Files.exists(home.resolve(".local")));
+    }
+
+    @Test
+    void profilesAreShownInPlainWords() throws IOException {
+        profiles("{\"default\": {\"memory\": \"4 GiB\"}, \"lecture\": {\"extends\": \"locked\"}}");
+        String config = home + "/.config/capsule/profiles.json";
+        assertEquals(new Said(0,
+                """
+                        default    the notebook's directory, no network, 4 GiB of memory, cells of any length, 9 kinds of output, \
+                        no widgets (built in, changed by FILE)
+                        lecture    none of your files, no network, 512 MiB of memory, cells of up to 30 s, 4 kinds of output, \
+                        no widgets (FILE)
+                        locked     none of your files, no network, 512 MiB of memory, cells of up to 30 s, 4 kinds of output, \
+                        no widgets (built in)
+                        open       the notebook's directory, no network, 2 GiB of memory, cells of any length, every kind of \
+                        output, widgets (built in)
+                        All of what one allows: capsule profile show NAME
+                        """
+                        .replace("FILE", config),
+                ""), run("profile", "list"));
+        var lines = new ArrayList<>(Profile.LOCKED.describe());
+        lines.add("from: built in");
+        lines.add("to install a kernel with it: capsule install --profile locked");
+        assertEquals(new Said(0, String.join("\n", lines) + "\n", ""), run("profile", "show", "locked"));
+        assertTrue(run("profile", "show", "default").out().endsWith("from: built in, changed by " + config
+                + "\nto install a kernel with it: capsule install\n"));
+        assertEquals(new Said(1, "", "capsule: there is no profile \"x\"; there are default, lecture, locked, open\n"),
+                run("profile", "show", "x"));
+        assertEquals(2, run("profile").status());
+        assertEquals(new Said(0, "capsule 1.2.3\n", ""), run("profile", "list", "--version"));
+    }
+
+    @Test
     void versionIsTheJars() {
         assertEquals(new Said(0, "capsule 1.2.3\n", ""), run("--version"));
     }
@@ -341,7 +509,34 @@ class InstallTest {
     }
 
     private Host host(boolean mac) {
-        return new Host(env, root.resolve("usr"), mac, new Program(jar));
+        return new Host(env, root.resolve("usr"), mac, new Program(jar), processes);
+    }
+
+    /// Of a machine on which every sandbox fares in the same way.
+    private static Processes saying(Ended answer) {
+        return new Processes() {
+            @Override
+            public Ended run(Launch launch) {
+                return answer;
+            }
+
+            @Override
+            public int userNamespace(String uidMap, String gidMap) throws IOException {
+                throw new IOException("none here");
+            }
+        };
+    }
+
+    private void profiles(String json) throws IOException {
+        var file = home.resolve(".config/capsule/profiles.json");
+        Files.createDirectories(file.resolveSibling(""));
+        Files.writeString(file, json);
+    }
+
+    /// The words of a kernel's command, as JSON has them.
+    private String argv(String name) throws IOException {
+        String json = Files.readString(home.resolve(".local/share/jupyter/kernels/" + name + "/kernel.json"));
+        return json.substring(json.indexOf('[') + 1, json.indexOf(']')).strip().replaceAll("\\s*\n\\s*", " ");
     }
 
     private Path spec() {

@@ -64,14 +64,14 @@ class ProfilesTest {
     void everyKeyIsUnderstood() {
         var profile = parse(
                 """
-                        {"mine": {"extends": "locked", "files": "workspace", "network": "host", "memory": "1 GiB", "processes": 99,
+                        {"mine": {"extends": "locked", "files": "workspace", "network": "none", "memory": "1 GiB", "processes": 99,
                           "descriptors": 300, "fileSize": "2 MiB", "tmp": "3 MiB", "workspaceGrowth": "4 KiB",
                           "cellDeadline": "never", "output": "5 MiB", "comms": "allowed", "payloads": "allowed",
                           "mimeTypes": {"image/png": "withheld", "image/jpeg": "withheld", "application/json": "withheld",
                                         "text/html": "framed", "text/markdown": "escaped", "image/webp": "as-is"}}}
                         """)
                 .get("mine");
-        assertEquals(new Profile("mine", Profile.Files.WORKSPACE, Network.HOST,
+        assertEquals(new Profile("mine", Profile.Files.WORKSPACE, Network.NONE,
                 new Limits(1L << 30, 99, 300, 2 << 20, 3 << 20, 4 << 10, new Deadline.Never(), 5 << 20),
                 new Outputs(
                         new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "text/html", Form.FRAMED, "text/markdown",
@@ -98,8 +98,12 @@ class ProfilesTest {
                 + "\"2 GiB\"", error("{\"default\": {\"memory\": 4096}}"));
         assertEquals("profiles.json: default.processes is 1000000000000; allowed is a whole number from 8 to 1048576",
                 error("{\"default\": {\"processes\": 1000000000000}}"));
-        assertEquals("profiles.json: default.network is \"all\"; allowed is \"none\" or \"host\"",
-                error("{\"default\": {\"network\": \"all\"}}"));
+        // Who starts a kernel with the machine's network is to see so: no file gives it.
+        assertEquals("profiles.json: default.network is \"host\"; allowed is \"none\"; this machine's network is only "
+                + "given when a kernel is installed or launched, with --network host",
+                error("{\"default\": {\"network\": \"host\"}}"));
+        assertEquals("profiles.json: default.files is \"all\"; allowed is \"none\" or \"workspace\"",
+                error("{\"default\": {\"files\": \"all\"}}"));
         assertEquals(
                 "profiles.json: a.extends is \"b\"; allowed is the name of a profile: default, locked, open (or one "
                         + "defined above it)",
@@ -166,11 +170,15 @@ class ProfilesTest {
                 "disk: files of up to 64 MiB, 64 MiB in /tmp, 64 MiB more in the workspace than at the start",
                 "time: a cell may run for 30 s", "output: 1 MiB from each cell",
                 "shown: application/json, image/jpeg, image/png, text/plain", "comms (widgets): withheld",
-                "payloads (pager, next cell's text): withheld"), Profile.LOCKED.describe());
+                "payloads (next cell's text): withheld"), Profile.LOCKED.describe());
         assertTrue(Profile.DEFAULT.describe().contains("shown: application/json, image/gif, image/jpeg, image/png, "
                 + "image/svg+xml (in a frame that cannot reach the page), "
-                + "text/html (in a frame that cannot reach the page), text/latex, text/markdown (HTML in it as text), "
-                + "text/plain"));
+                + "text/html (in a frame that cannot reach the page), text/latex (HTML, links and pictures in it as "
+                + "text), text/markdown (HTML, links and pictures in it as text), text/plain"));
+        assertEquals("none of your files, no network, 512 MiB of memory, cells of up to 30 s, 4 kinds of output, no "
+                + "widgets", Profile.LOCKED.summary());
+        assertEquals("the notebook's directory, this machine's network, 2 GiB of memory, cells of any length, every "
+                + "kind of output, widgets", Profile.OPEN.withNetwork(Network.HOST).summary());
         assertTrue(Profile.OPEN.withNetwork(Network.HOST).describe()
                 .contains("network: all that this machine reaches, services on its loopback included"));
     }

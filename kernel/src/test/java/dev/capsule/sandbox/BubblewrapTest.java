@@ -83,7 +83,7 @@ class BubblewrapTest {
                 """), arguments(launch));
         assertEquals(words("""
                 /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 8 --
-                /usr/bin/prlimit --nproc=256 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
+                /usr/bin/prlimit --nproc=276 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
                 /usr/bin/python3 /usr/share/worker/main.py
                 """), launch.command());
         assertEquals(Map.of(), launch.environment());
@@ -178,7 +178,7 @@ class BubblewrapTest {
                 --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 4
                 """.strip().replace("\n", " "),
                 arguments.substring(arguments.indexOf("--perms 1777"), arguments.indexOf(" --setenv OPENBLAS")));
-        assertEquals(List.of("--nproc=64", "--nofile=256", "--fsize=67108864", "--data=536870912", "--core=0"),
+        assertEquals(List.of("--nproc=84", "--nofile=256", "--fsize=67108864", "--data=536870912", "--core=0"),
                 launch.command().subList(9, 14));
     }
 

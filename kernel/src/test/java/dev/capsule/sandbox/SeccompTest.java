@@ -220,6 +220,35 @@ class SeccompTest {
         assertEquals(Seccomp.ERRNO, x86(Sockets.NONE, Scope.SHARED, 280));
     }
 
+    /// `Path.touch` of Python took a change of time that had succeeded for a proof that there is the file, and made none.
+    @Test
+    void givingAFileThePresentTimeByItsNameFailsAndOtherChangesOfTimesDoNothing() {
+        int pretended = Seccomp.ERRNO;
+        // utimensat of a name, now and at a time; of an open file, now and at a time
+        assertEquals(EPERM, x86(Sockets.NONE, Scope.SHARED, 280, -100, 0x7000, 0));
+        assertEquals(pretended, x86(Sockets.NONE, Scope.SHARED, 280, -100, 0x7000, 0x8000));
+        assertEquals(pretended, x86(Sockets.NONE, Scope.SHARED, 280, 3, 0, 0));
+        assertEquals(pretended, x86(Sockets.NONE, Scope.SHARED, 280, 3, 0, 0x8000));
+        // utime, utimes and futimesat
+        assertEquals(EPERM, x86(Sockets.NONE, Scope.SHARED, 132, 0x7000, 0));
+        assertEquals(pretended, x86(Sockets.NONE, Scope.SHARED, 235, 0x7000, 0x8000));
+        assertEquals(EPERM, x86(Sockets.NONE, Scope.SHARED, 261, -100, 0x7000, 0));
+        assertEquals(Seccomp.ALLOW, x86(Sockets.NONE, Scope.OWN, 280, -100, 0x7000, 0));
+    }
+
+    /// Landlock does not keep from reading them by a name, which told a browser's download addresses, for one.
+    @Test
+    void attributesAreReadOfOpenFilesOnlyWhereOthersAreInReach() {
+        int notSupported = Seccomp.ERRNO | 95;
+        for (int number : List.of(191, 192, 194, 195, 464, 465)) {
+            assertEquals(notSupported, x86(Sockets.NONE, Scope.SHARED, number));
+            assertEquals(Seccomp.ALLOW, x86(Sockets.NONE, Scope.OWN, number));
+        }
+        // fgetxattr, flistxattr
+        assertEquals(Seccomp.ALLOW, x86(Sockets.NONE, Scope.SHARED, 193));
+        assertEquals(Seccomp.ALLOW, x86(Sockets.NONE, Scope.SHARED, 196));
+    }
+
     @Test
     void programsAreShort() {
         programs().map(Arguments::get).forEach(of -> {

@@ -41,6 +41,14 @@ class WorkspaceTest {
         assertEquals(new Workspace.Directory(notebooks, List.of()), of(notebooks));
     }
 
+    /// By its path, a directory above it that has been replaced by a link led the next worker to what the link names.
+    @Test
+    void theWorkingDirectoryIsFoundWithoutItsPath() throws IOException {
+        var workspace = assertInstanceOf(Workspace.Directory.class, Workspace.of(Path.of("."), home, List.of()));
+        assertEquals(Path.of("").toRealPath(), workspace.path());
+        assertEquals(Path.of("."), workspace.source());
+    }
+
     @Test
     void theHomeAndWhatHoldsItAreNot() throws IOException {
         String remedy = "; a notebook in a directory of its own can use that";

@@ -26,6 +26,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Collectors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -255,7 +256,7 @@ class SandboxTest {
                 Map.of(),
                 Path.of("/"), Map.of(6, new Source.Content("six\n".getBytes(UTF_8)), 9,
                         new Source.Place(workspace)),
-                new Confinement.Unconfined(), List.of(), 0, Launch.KERNELS_OWN);
+                new Confinement.Unconfined(), List.of(), 0, Launch.KERNELS_OWN, Optional.empty());
         assertEquals("six\n/proc/self/fd/9/data\n0 1 2 3 6 9 ", PROCESSES.run(launch).output());
     }
 
@@ -264,7 +265,7 @@ class SandboxTest {
         var launch = new Launch("sh", List.of("/bin/sh", "-c", "echo started"), Map.of(), Path.of("/"), Map.of(),
                 new Landlock(List.of(Path.of("/usr")), List.of(), List.of(), List.of(), List.of(),
                         new byte[]{1, 2, 3, 4, 5, 6, 7, 8}, Landlock.Tcp.DENIED),
-                List.of(), 0, Launch.KERNELS_OWN);
+                List.of(), 0, Launch.KERNELS_OWN, Optional.empty());
         var refused = assertThrows(IOException.class, () -> PROCESSES.run(launch));
         assertTrue(String.valueOf(refused.getMessage()).contains("seccomp"), refused::toString);
     }

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.capsule.frame.Frame;
+import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -51,6 +52,16 @@ class WorkerProcessTest {
         }
 
         @Override
+        public void exceeded(Limit limit) {
+            throw new AssertionError(limit);
+        }
+
+        @Override
+        public void curtailed(Limit limit) {
+            throw new AssertionError(limit);
+        }
+
+        @Override
         public void ended(End how) {
             end.complete(how);
         }
@@ -64,7 +75,7 @@ class WorkerProcessTest {
 
     private WorkerProcess start(String script) throws IOException {
         return WorkerProcess.start(1,
-                () -> new Launch("sh", List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
+                _ -> new Launch("sh", List.of("/bin/sh", "-c", script), Map.of("PATH", "/usr/bin:/bin"),
                         Path.of("/")),
                 recorder);
     }
@@ -84,7 +95,7 @@ class WorkerProcessTest {
 
     @Test
     void aProgramThatIsNotThereIsNamed() throws Exception {
-        WorkerProcess.start(1, () -> new Launch("python", List.of("/nonexistent/python"), Map.of(), Path.of("/")),
+        WorkerProcess.start(1, _ -> new Launch("python", List.of("/nonexistent/python"), Map.of(), Path.of("/")),
                 recorder);
         var end = assertInstanceOf(End.NotStarted.class, recorder.awaitEnd());
         assertTrue(end.message().contains("/nonexistent/python"), end::message);

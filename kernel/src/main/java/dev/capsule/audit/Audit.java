@@ -1,0 +1,189 @@
+package dev.capsule.audit;
+
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.OpenOption;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.UUID;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
+
+/// The audit log: a line of JSON for each [Event], added to one file that all kernels of a user share. It is in the
+/// user's state directory, which no worker is given.
+///
+/// A line is one `write(2)` to a file opened with `O_APPEND`: on Linux' local file systems lines of several kernels then
+/// neither mix nor overwrite each other (`open(2)`; NFS does not promise it). A disk that is full may cut a line.
+///
+/// Writing is done on thread `audit`, so no cell waits for a disk, nor does what ends a worker in time. What cannot be
+/// written is lost; that is said once, and stops nothing.
+public final class Audit implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(Audit.class.getName());
+
+    /// The file is then renamed to [#old], in place of the one that was there.
+    static final long MAX_FILE_BYTES = 16 << 20;
+
+    /// Events that wait for the disk; one more is lost.
+    private static final int MAX_WAITING = 1_000;
+    private static final int CLOSE_TIMEOUT_SECONDS = 2;
+
+    private static final Set<PosixFilePermission> OWNERS_DIRECTORY = PosixFilePermissions.fromString("rwx------");
+    private static final Set<PosixFilePermission> OWNERS_FILE = PosixFilePermissions.fromString("rw-------");
+    private static final Set<OpenOption> APPEND = Set.of(StandardOpenOption.CREATE, StandardOpenOption.APPEND,
+            LinkOption.NOFOLLOW_LINKS);
+
+    private final Path file;
+    private final long maxFileBytes;
+    private final long kernel = ProcessHandle.current().pid();
+    private final AtomicBoolean failed = new AtomicBoolean();
+    private final ThreadPoolExecutor thread = new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(MAX_WAITING), Thread.ofPlatform().name("audit").daemon().factory());
+
+    // Of thread audit. Made with the first event, as the first random number takes 30 ms.
+    private @Nullable String session;
+
+    /// @param file made with its directory by the first event
+    public Audit(Path file) {
+        this(file, MAX_FILE_BYTES);
+    }
+
+    Audit(Path file, long maxFileBytes) {
+        this.file = file;
+        this.maxFileBytes = maxFileBytes;
+    }
+
+    /// Where the user's log is: never in a workspace, which a cell could write.
+    ///
+    /// @return empty where neither `XDG_STATE_HOME` nor `HOME` is set
+    public static Optional<Path> file(Map<String, String> env) {
+        String state = env.getOrDefault("XDG_STATE_HOME", "");
+        // A relative path is to be ignored (XDG base directory specification); it would be one in the workspace.
+        if (state.startsWith("/")) {
+            return Optional.of(Path.of(state, "capsule", "audit.jsonl"));
+        }
+        String home = env.getOrDefault("HOME", "");
+        return home.startsWith("/")
+                ? Optional.of(Path.of(home, ".local", "state", "capsule", "audit.jsonl"))
+                : Optional.empty();
+    }
+
+    /// The file before the present one.
+    static Path old(Path file) {
+        return file.resolveSibling(file.getFileName() + ".1");
+    }
+
+    /// Hands an event over to be written, with the time that it is now. Does not wait, and throws nothing.
+    public void record(Event event) {
+        var now = Instant.now();
+        try {
+            thread.execute(() -> write(now, event));
+        } catch (RejectedExecutionException e) {
+            problem("events are lost: "
+                    + (thread.isShutdown() ? "it is closed" : MAX_WAITING + " wait for the disk already"));
+        }
+    }
+
+    private void write(Instant time, Event event) {
+        try {
+            append(Line.of(time, kernel, session(), event));
+        } catch (IOException e) {
+            problem("events are lost: " + e);
+        } catch (RuntimeException e) {
+            LOG.log(Level.ERROR, "event not written to the audit log", e);
+        }
+    }
+
+    private String session() {
+        var made = session;
+        if (made == null) {
+            made = UUID.randomUUID().toString();
+            session = made;
+        }
+        return made;
+    }
+
+    /// Opens the file for each line: another kernel may have renamed it since the last.
+    private void append(byte[] line) throws IOException {
+        prepareDirectory();
+        if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
+                && !Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
+            // Opening a pipe would wait for who reads it.
+            throw new IOException(file + " is not a regular file; remove it");
+        }
+        boolean full;
+        try (var channel = FileChannel.open(file, APPEND, PosixFilePermissions.asFileAttribute(OWNERS_FILE))) {
+            int written = channel.write(ByteBuffer.wrap(line));
+            if (written < line.length) {
+                throw new IOException("%d of %d bytes were written".formatted(written, line.length));
+            }
+            full = channel.size() >= maxFileBytes;
+        }
+        if (full) {
+            rotate();
+        }
+    }
+
+    private void prepareDirectory() throws IOException {
+        var directory = file.resolveSibling("");
+        Files.createDirectories(directory, PosixFilePermissions.asFileAttribute(OWNERS_DIRECTORY));
+        if (!Files.isDirectory(directory, LinkOption.NOFOLLOW_LINKS)) {
+            throw new IOException(directory + " is a link; make it a directory");
+        }
+        if (!Files.getPosixFilePermissions(directory).equals(OWNERS_DIRECTORY)) {
+            Files.setPosixFilePermissions(directory, OWNERS_DIRECTORY);
+        }
+    }
+
+    /// Of kernels that find the file full at the same time, one renames it, under a lock; none waits for it.
+    void rotate() {
+        var guard = file.resolveSibling(file.getFileName() + ".lock");
+        try (var channel = FileChannel.open(guard, APPEND, PosixFilePermissions.asFileAttribute(OWNERS_FILE));
+                var lock = channel.tryLock()) {
+            // Another may have done it since: the file is then a new one.
+            if (lock != null && Files.exists(file) && Files.size(file) >= maxFileBytes) {
+                Files.move(file, old(file), StandardCopyOption.ATOMIC_MOVE);
+            }
+        } catch (IOException e) {
+            problem("it is over %d bytes and still grows, as it cannot be renamed: %s".formatted(maxFileBytes, e));
+        } catch (OverlappingFileLockException e) {
+            LOG.log(Level.DEBUG, () -> "another log of this process renames " + file);
+        }
+    }
+
+    private void problem(String what) {
+        if (!failed.getAndSet(true)) {
+            LOG.log(Level.WARNING,
+                    () -> "the audit log %s has a problem (which is said once): %s".formatted(file, what));
+        }
+    }
+
+    /// Waits for what was recorded to be written.
+    @Override
+    public void close() {
+        thread.shutdown();
+        try {
+            if (!thread.awaitTermination(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
+                problem("events are lost: writing the last took longer than %d s".formatted(CLOSE_TIMEOUT_SECONDS));
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+package dev.capsule.frame;
+
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// The metadata of a [MimeBundle] that nobody vouches for. Front ends act on it: JupyterLab puts an output into a frame
+/// of the page's own origin for `isolated`, and nbconvert writes a `width` into HTML without quotes.
+final class Metadata {
+    private Metadata() {}
+
+    /// What says how a picture or tree is to be shown, as numbers, truth values and fixed words; nothing else.
+    ///
+    /// @param metadata a JSON object
+    /// @param mimes those whose metadata is asked for
+    static byte[] harmless(byte[] metadata, Collection<String> mimes) {
+        if (metadata.length == 2) {
+            return metadata;
+        }
+        var all = Encoding.JSON.decode(metadata);
+        var kept = new LinkedHashMap<String, @Nullable Object>();
+        if (all.get("needs_background") instanceof String background
+                && (background.equals("light") || background.equals("dark"))) {
+            kept.put("needs_background", background);
+        }
+        for (String mime : mimes) {
+            if (all.get(mime) instanceof Map<?, ?> said) {
+                var own = new LinkedHashMap<String, @Nullable Object>();
+                said.forEach((key, value) -> {
+                    if (switch ((String) key) {
+                        case "width", "height" -> value instanceof Long;
+                        case "unconfined", "expanded" -> value instanceof Boolean;
+                        default -> false;
+                    }) {
+                        own.put((String) key, value);
+                    }
+                });
+                if (!own.isEmpty()) {
+                    kept.put(mime, own);
+                }
+            }
+        }
+        return Encoding.JSON.encode(kept);
+    }
+}

@@ -1,0 +1,170 @@
+package dev.capsule.session;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import dev.capsule.policy.Limit;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+
+/// An execution's listener that hears no more than the execution may put out. Has the execution stopped when a limit is
+/// exceeded; however it ends then, it has failed for that. Safe for several threads.
+final class Metered implements ExecutionListener {
+    /// What a message takes beside its content.
+    private static final int MESSAGE_BYTES = 256;
+
+    private static final Set<Limit> BOMBS = EnumSet.of(Limit.PROCESSES, Limit.TMP, Limit.WORKSPACE_GROWTH);
+
+    private final ExecutionListener listener;
+    private final Advice advice;
+    private final AtomicLong bytesLeft;
+    private final AtomicBoolean curtailed = new AtomicBoolean();
+    private volatile Runnable stop = () -> {};
+
+    // Guarded by this.
+    private Optional<Limit> exceeded = Optional.empty();
+    private Advice.Variables variables = Advice.Variables.KEPT;
+    private boolean settled;
+
+    Metered(ExecutionListener listener, long outputBytes, Advice advice) {
+        this.listener = listener;
+        this.advice = advice;
+        bytesLeft = new AtomicLong(outputBytes);
+    }
+
+    /// @param stop stops the execution; called once
+    void whenExceeded(Runnable stop) {
+        this.stop = stop;
+    }
+
+    /// The execution has exceeded a limit and is stopped. Only the first limit counts.
+    void exceed(Limit limit) {
+        boolean late;
+        synchronized (this) {
+            if (exceeded.isPresent()) {
+                return;
+            }
+            exceeded = Optional.of(limit);
+            late = settled;
+        }
+        if (late) {
+            note("what this cell puts out after its end is not shown any more", limit);
+        } else {
+            stop.run();
+        }
+    }
+
+    /// The execution has ended already, with its worker, for it had exceeded a limit.
+    synchronized void endedBy(Limit limit) {
+        if (exceeded.isEmpty()) {
+            exceeded = Optional.of(limit);
+        }
+    }
+
+    /// What the execution has done to the variables is undone.
+    synchronized void rolledBack() {
+        variables = Advice.Variables.AS_BEFORE;
+    }
+
+    /// The limit that the execution has failed for, if any.
+    synchronized Optional<Limit> exceeded() {
+        return exceeded;
+    }
+
+    /// Whether what the execution has started is to be ended with it: it would go on filling the machine.
+    synchronized boolean isBomb() {
+        return exceeded.filter(BOMBS::contains).isPresent();
+    }
+
+    /// A process that the execution has started was ended. It need not notice; so it is said, once.
+    void curtailed(Limit limit) {
+        if (curtailed.compareAndSet(false, true)) {
+            note("a process of this cell was ended", limit);
+        }
+    }
+
+    private void note(String what, Limit limit) {
+        note(what + ": " + advice.raise(limit));
+    }
+
+    /// Adds what the kernel has to say, which is not metered.
+    void note(String text) {
+        listener.stream("stderr", "[Capsule: %s]\n".formatted(text).getBytes(UTF_8));
+    }
+
+    /// @return whether so many bytes more may go out
+    private boolean takes(long bytes) {
+        if (bytesLeft.addAndGet(-bytes) >= 0) {
+            return true;
+        }
+        exceed(Limit.OUTPUT);
+        return false;
+    }
+
+    @Override
+    public void stream(String name, byte[] text) {
+        long left = bytesLeft.getAndAdd(-text.length);
+        if (left >= text.length) {
+            listener.stream(name, text);
+            return;
+        }
+        int whole = (int) Math.max(0, left);
+        while (whole > 0 && (text[whole] & 0xc0) == 0x80) {
+            whole--;
+        }
+        if (whole > 0) {
+            listener.stream(name, Arrays.copyOf(text, whole));
+        }
+        exceed(Limit.OUTPUT);
+    }
+
+    @Override
+    public void result(Display display) {
+        if (takes(bytes(display))) {
+            listener.result(display);
+        }
+    }
+
+    @Override
+    public void display(Display display) {
+        if (takes(bytes(display))) {
+            listener.display(display);
+        }
+    }
+
+    @Override
+    public void updateDisplay(Display display) {
+        if (takes(bytes(display))) {
+            listener.updateDisplay(display);
+        }
+    }
+
+    private static long bytes(Display display) {
+        return (long) MESSAGE_BYTES + display.dataJson().length + display.metadataJson().length;
+    }
+
+    @Override
+    public void clearOutput(boolean waits) {
+        if (takes(MESSAGE_BYTES)) {
+            listener.clearOutput(waits);
+        }
+    }
+
+    @Override
+    public void input(InputRequest request) {
+        listener.input(request);
+    }
+
+    @Override
+    public void settled(Outcome outcome) {
+        Outcome told;
+        synchronized (this) {
+            settled = true;
+            told = exceeded.map(limit -> advice.failed(limit, outcome, variables)).orElse(outcome);
+        }
+        listener.settled(told);
+    }
+}

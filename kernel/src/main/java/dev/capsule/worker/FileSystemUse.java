@@ -1,0 +1,44 @@
+package dev.capsule.worker;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.nio.file.Path;
+
+/// How full a file system is. (Java's `FileStore` looks for it among the mounts of this process, where those of a sandbox
+/// are not.)
+///
+/// @param files how many there are, of every kind
+record FileSystemUse(long bytes, long files) {
+    private static final MethodHandle STATVFS = Posix.call("statvfs", Posix.FORM);
+
+    // struct statvfs, the same on all 64-bit systems.
+    private static final long STRUCT_BYTES = 256;
+    private static final long FRAGMENT_SIZE = 8;
+    private static final long BLOCKS = 16;
+    private static final long FREE_BLOCKS = 24;
+    private static final long FILES = 40;
+    private static final long FREE_FILES = 48;
+
+    /// @throws IOException if there is nothing at the path, or it cannot be reached
+    static FileSystemUse of(Path path) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var struct = arena.allocate(STRUCT_BYTES, Long.BYTES);
+            long result = (long) STATVFS.invokeExact(arena.allocate(Posix.CALL_STATE),
+                    arena.allocateFrom(path.toString()).address(), struct.address(), 0L, 0L, 0L, 0L, 0L);
+            if ((int) result != 0) {
+                throw new IOException("statvfs of " + path + " failed");
+            }
+            return new FileSystemUse((at(struct, BLOCKS) - at(struct, FREE_BLOCKS)) * at(struct, FRAGMENT_SIZE),
+                    at(struct, FILES) - at(struct, FREE_FILES));
+        } catch (Throwable e) {
+            throw Posix.rethrow(e);
+        }
+    }
+
+    private static long at(MemorySegment struct, long offset) {
+        return struct.get(ValueLayout.JAVA_LONG, offset);
+    }
+}

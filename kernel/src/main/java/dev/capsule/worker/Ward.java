@@ -1,0 +1,390 @@
+package dev.capsule.worker;
+
+import dev.capsule.policy.Limit;
+import dev.capsule.sandbox.Launch;
+import dev.capsule.sandbox.Quota;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+
+/// A worker process whose limits are enforced from outside: by a control group where there can be one, and else by
+/// looking at what its processes use. [Watchdog] has it look.
+final class Ward {
+    private static final Logger LOG = System.getLogger(Ward.class.getName());
+
+    private static final long INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
+    /// While no cell runs, but something that it has started.
+    private static final long IDLE_INTERVAL_NANOS = TimeUnit.SECONDS.toNanos(1);
+    /// A look that takes long is the less often taken; but it may only seem long on a busy machine.
+    private static final int REST = 20;
+    private static final long LONGEST_REST_NANOS = 4 * INTERVAL_NANOS;
+
+    /// For so long a worker may have all the processes that it may have. A program that meets the limit and gives up
+    /// needs less; what goes on would keep the machine busy with nothing else.
+    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
+    /// A system that has ended a process for its memory is taken for the cause of an end this much later.
+    private static final long RECENT_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    /// What it is told that it watches.
+    interface Subject {
+        /// Whether a cell runs.
+        boolean busy();
+
+        /// A limit is exceeded, by the running cell if there is one; told on the watchdog's thread.
+        void exceeded(Limit limit);
+
+        /// A process was ended for a limit, and it was not the worker itself; told on the watchdog's thread.
+        void curtailed(Limit limit);
+
+        /// The worker has to end.
+        void condemn(End end);
+    }
+
+    private static final class Groups {
+        private static final Optional<Cgroup.Place> PLACE = Cgroup.find(Path.of("/proc/self/cgroup"),
+                Path.of("/proc/self/mountinfo"));
+    }
+
+    private final Quota quota;
+    private final int depth;
+    private final Child child;
+    private final Supervisor supervisor;
+    private final Subject subject;
+    private final Optional<Cgroup> group;
+    private final List<Growth> growing = new ArrayList<>();
+
+    private volatile boolean asked;
+    private volatile boolean closed;
+
+    /// The processes that have built the sandbox and, last, the worker's first; empty before the first look.
+    private volatile List<Long> chain = List.of();
+    private volatile long knownKills;
+    private volatile long killedAtNanos = System.nanoTime() - RECENT_NANOS;
+
+    // Of thread watchdog.
+    private boolean following;
+    private long lookedAtNanos = System.nanoTime();
+    private long costNanos;
+    private long fullSinceNanos = -1;
+    private final Set<Path> crowded = new HashSet<>();
+    private boolean exceededIdle;
+
+    private Ward(Quota quota, int depth, Child child, Supervisor supervisor, Subject subject,
+            Optional<Cgroup> group) {
+        this.quota = quota;
+        this.depth = depth;
+        this.child = child;
+        this.supervisor = supervisor;
+        this.subject = subject;
+        this.group = group;
+    }
+
+    /// How the limits are enforced that a worker's processes have together, for a person to read.
+    static String describe() {
+        return Groups.PLACE.map(Cgroup.Place::describe)
+                .orElse("the system's limits on each process, and a look at /proc "
+                        + "every " + TimeUnit.NANOSECONDS.toMillis(INTERVAL_NANOS)
+                        + " ms while a cell runs (no control group can "
+                        + "be made here)");
+    }
+
+    /// Finds out what this machine offers, while the caller would wait for something else.
+    static void prepare() {
+        LOG.log(Level.DEBUG, describe());
+    }
+
+    /// Takes charge of a process that was just started and runs nobody's code yet.
+    ///
+    /// @param number of the worker
+    /// @throws IOException if it cannot be limited: it must then be ended
+    static Ward of(int number, Launch launch, Quota quota, Child child, Supervisor supervisor, Subject subject)
+            throws IOException {
+        var group = Groups.PLACE.isPresent()
+                ? Optional.of(Cgroup.make(Groups.PLACE.get(), number, quota.limits(),
+                        launch.depth() + Launch.OWN_PROCESSES))
+                : Optional.<Cgroup>empty();
+        var ward = new Ward(quota, launch.depth(), child, supervisor, subject, group);
+        try {
+            for (var entry : quota.growing().entrySet()) {
+                ward.growing.add(new Growth(entry.getKey(), entry.getValue(), ward.limitOf(entry.getKey())));
+            }
+            if (group.isPresent()) {
+                Guardian.guard(group.get().directories());
+                ward.place(child.pid());
+            }
+        } catch (IOException e) {
+            group.ifPresent(Cgroup::close);
+            throw e;
+        }
+        Watchdog.add(ward);
+        return ward;
+    }
+
+    private long limitOf(Limit limit) {
+        return switch (limit) {
+            case TMP -> quota.limits().tmpBytes();
+            case WORKSPACE_GROWTH -> quota.limits().workspaceGrowthBytes();
+            case MEMORY, PROCESSES, DESCRIPTORS, FILE_SIZE, CELL_DEADLINE, OUTPUT ->
+                throw new IllegalArgumentException(limit + " is not a directory's");
+        };
+    }
+
+    /// First the parent: what it starts afterwards is in the group by itself, what it has started before is found.
+    private void place(long pid) throws IOException {
+        var cgroup = group.orElseThrow();
+        if (!cgroup.add(pid)) {
+            return;
+        }
+        for (long started : ProcessTree.below(List.of(pid)).keySet()) {
+            if (!cgroup.processes().contains(started)) {
+                place(started);
+            }
+        }
+    }
+
+    /// Asks for a look, now that the worker itself runs; costs next to nothing.
+    void ask() {
+        asked = true;
+        Watchdog.wake();
+    }
+
+    /// Ends whatever the worker's cells have started. Meant for when it does not start more: when its cell has ended.
+    void endOthers() {
+        growing.forEach(Growth::forgive);
+        try {
+            if (!chain.isEmpty()) {
+                ProcessTree.end(this::others);
+                // Without namespaces, those whose parents have ended are now this process' and count until then.
+                Child.reapOrphans();
+            }
+        } catch (IOException e) {
+            // Most likely the worker has just ended, and with it the others.
+            LOG.log(Level.DEBUG, () -> "ending what a worker has started: " + e);
+        }
+    }
+
+    /// Why the process has ended, as far as a limit has to do with it.
+    End explain(End end) {
+        return end.equals(new End.Signaled(Posix.SIGKILL)) && killedForMemory()
+                ? new End.LimitExceeded(Limit.MEMORY)
+                : end;
+    }
+
+    /// Whether a process was ended just now because of what all have in memory.
+    boolean killedForMemory() {
+        return System.nanoTime() - killedAtNanos < RECENT_NANOS || kills() > knownKills;
+    }
+
+    private long kills() {
+        try {
+            return group.isPresent() ? group.get().killsForMemory() : knownKills;
+        } catch (IOException e) {
+            LOG.log(Level.WARNING, () -> "control group: " + e);
+            return knownKills;
+        }
+    }
+
+    /// The process has ended; ends what is left of it.
+    void close() {
+        closed = true;
+        Watchdog.remove(this);
+        group.ifPresent(cgroup -> {
+            cgroup.close();
+            Guardian.release(cgroup.directories());
+        });
+    }
+
+    /// Looks, if that was asked for, or is going on, and the time has come.
+    ///
+    /// @return after how many nanoseconds it is to be called again, if it is not woken before
+    long turn() {
+        if (closed || (!asked && !following)) {
+            return Long.MAX_VALUE;
+        }
+        long begun = System.nanoTime();
+        long rest = Math.max(subject.busy() || asked ? INTERVAL_NANOS : IDLE_INTERVAL_NANOS,
+                Math.min(LONGEST_REST_NANOS, REST * costNanos));
+        if (begun - lookedAtNanos < rest) {
+            return lookedAtNanos + rest - begun;
+        }
+        asked = false;
+        try {
+            following = look(begun);
+        } catch (IOException e) {
+            // Most likely it has just ended.
+            LOG.log(Level.DEBUG, () -> "watching a worker: " + e);
+        }
+        following |= subject.busy();
+        lookedAtNanos = System.nanoTime();
+        costNanos = lookedAtNanos - begun;
+        return following ? INTERVAL_NANOS : Long.MAX_VALUE;
+    }
+
+    /// @return whether something is running beside the worker itself
+    private boolean look(long now) throws IOException {
+        if (chain.isEmpty()) {
+            chain = chain();
+        }
+        Map<Long, Integer> tree = group.isPresent() ? Map.of() : tree();
+        int tasks = group.isPresent()
+                ? group.get().tasks()
+                : tree.values().stream().mapToInt(Integer::intValue).sum();
+        int own = depth + supervisor.processes();
+        processes(tasks - own, own, now);
+        if (group.isPresent()) {
+            long kills = kills();
+            if (kills > knownKills) {
+                killedAtNanos = now;
+                knownKills = kills;
+                subject.curtailed(Limit.MEMORY);
+            }
+            if (group.get().anonymousBytes() > quota.limits().memoryBytes() / 4 * 3) {
+                supervisor.endOldest();
+            }
+        } else {
+            memory(tree.keySet(), now);
+        }
+        for (Path path : quota.inMemory()) {
+            files(path);
+        }
+        for (var growth : growing) {
+            if (growth.exceeds(this::processes)) {
+                exceeded(growth.limit());
+            }
+        }
+        return tasks > own + 1;
+    }
+
+    private List<Long> chain() {
+        var found = new ArrayList<Long>();
+        for (int i = 0; i <= depth; i++) {
+            child.descendant(i).ifPresent(found::add);
+        }
+        return found;
+    }
+
+    private Map<Long, Integer> tree() {
+        var roots = new ArrayList<>(List.of(child.pid()));
+        if (depth == 0) {
+            // Without namespaces, who loses its parent becomes a child of the kernel.
+            roots.addAll(Child.adopted());
+        }
+        return ProcessTree.below(roots);
+    }
+
+    private Set<Long> processes() throws IOException {
+        return group.isPresent() ? group.get().processes() : tree().keySet();
+    }
+
+    private Set<Long> others() throws IOException {
+        var others = new HashSet<>(processes());
+        others.removeAll(chain);
+        others.removeAll(supervisor.spared(others));
+        return others;
+    }
+
+    private void processes(int count, int own, long now) throws IOException {
+        // What begins and ends all the time is seldom all there.
+        int full = quota.limits().processes() / 16 * 15;
+        // Those count that have ended and were not waited for; but they do no harm.
+        if (count < full || processes().stream().mapToInt(ProcessTree::threads).sum() - own < full) {
+            fullSinceNanos = -1;
+        } else if (fullSinceNanos < 0) {
+            fullSinceNanos = now;
+        } else if (now - fullSinceNanos > PATIENCE_NANOS) {
+            fullSinceNanos = -1;
+            exceeded(Limit.PROCESSES);
+        }
+    }
+
+    private void exceeded(Limit limit) {
+        LOG.log(Level.WARNING, () -> "a worker exceeds the limit \"" + limit.key() + "\"");
+        endOthers();
+        if (subject.busy()) {
+            exceededIdle = false;
+            subject.exceeded(limit);
+        } else if (exceededIdle && limit != Limit.PROCESSES) {
+            // It is a thread of the worker itself.
+            subject.condemn(new End.LimitExceeded(limit));
+        } else {
+            exceededIdle = true;
+        }
+    }
+
+    /// As the system does it for a control group: who has the most is ended. But where there would be room enough without
+    /// the snapshots, those are, the oldest first.
+    private void memory(Set<Long> pids, long now) {
+        long most = quota.limits().memoryBytes();
+        if (pids.stream().mapToLong(ProcessTree::residentBytes).sum() <= most) {
+            return;
+        }
+        // What they share was counted for each.
+        var snapshots = supervisor.snapshotsAmong(pids);
+        long sum = 0;
+        long without = 0;
+        long largest = 0;
+        long victim = child.pid();
+        for (long pid : pids) {
+            boolean copy = snapshots.containsValue(pid);
+            long resident = copy ? 0 : ProcessTree.residentBytes(pid);
+            long bytes = ProcessTree.proportionalBytes(pid).orElse(resident);
+            sum += bytes;
+            without += resident;
+            if (!copy && bytes > largest) {
+                largest = bytes;
+                victim = pid;
+            }
+        }
+        if (sum <= most) {
+            return;
+        }
+        if (without <= most) {
+            drop(snapshots, sum - most);
+            return;
+        }
+        killedAtNanos = now;
+        if (chain.contains(victim) || supervisor.isLive(victim)) {
+            subject.condemn(new End.LimitExceeded(Limit.MEMORY));
+        } else {
+            Posix.kill(victim, Posix.SIGKILL);
+            subject.curtailed(Limit.MEMORY);
+        }
+    }
+
+    private void drop(Map<Integer, Long> snapshots, long bytes) {
+        long left = bytes;
+        for (var snapshot : snapshots.entrySet()) {
+            if (left <= 0) {
+                return;
+            }
+            left -= ProcessTree.proportionalBytes(snapshot.getValue()).orElse(0);
+            supervisor.end(snapshot.getKey());
+        }
+    }
+
+    /// Files that are empty take memory, too, and no size limits them.
+    private void files(Path path) {
+        FileSystemUse use;
+        try {
+            // Of the sandbox's first process, which the cells cannot make unreadable.
+            use = FileSystemUse.of(Path.of("/proc", Long.toString(chain.get(Math.min(1, chain.size() - 1))), "root")
+                    .resolve(Path.of("/").relativize(path)));
+        } catch (IOException e) {
+            return;
+        }
+        long most = quota.limits().tmpBytes() / Growth.FILE_BYTES;
+        if (use.files() <= most) {
+            crowded.remove(path);
+        } else if (crowded.add(path)) {
+            exceeded(Limit.TMP);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+package dev.capsule.worker;
+
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.locks.LockSupport;
+
+/// Looks after what workers use up. Its thread, `watchdog`, waits until a worker is busy, or has left something running;
+/// it takes a few percent of a processor at the most.
+final class Watchdog {
+    private static final Logger LOG = System.getLogger(Watchdog.class.getName());
+    private static final Set<Ward> WARDS = ConcurrentHashMap.newKeySet();
+    private static final Thread THREAD = Thread.ofPlatform().name("watchdog").daemon().unstarted(Watchdog::run);
+
+    private Watchdog() {}
+
+    static synchronized void add(Ward ward) {
+        WARDS.add(ward);
+        if (THREAD.getState() == Thread.State.NEW) {
+            THREAD.start();
+        }
+    }
+
+    static void remove(Ward ward) {
+        WARDS.remove(ward);
+    }
+
+    /// A worker wants to be looked at.
+    static void wake() {
+        LockSupport.unpark(THREAD);
+    }
+
+    private static void run() {
+        while (true) {
+            long nanos = Long.MAX_VALUE;
+            for (var ward : WARDS) {
+                nanos = Math.min(nanos, turn(ward));
+            }
+            if (nanos == Long.MAX_VALUE) {
+                LockSupport.park(WARDS);
+            } else {
+                LockSupport.parkNanos(WARDS, nanos);
+            }
+        }
+    }
+
+    private static long turn(Ward ward) {
+        try {
+            return ward.turn();
+        } catch (RuntimeException | Error e) {
+            // Of ours; what the system itself enforces still holds, and so do the other workers' limits.
+            LOG.log(Level.ERROR, "watching a worker", e);
+            remove(ward);
+            return Long.MAX_VALUE;
+        }
+    }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.capsule.session;
+
+import org.jspecify.annotations.NullMarked;

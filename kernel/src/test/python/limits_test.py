@@ -1,0 +1,322 @@
+"""Whatever a cell uses up, it is the cell that fails: the error names the limit and how to raise it, the next cell runs,
+and the front answers meanwhile."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from kernels import Kernel, Watch, descendants
+from wire import Client
+
+LIMITS = {
+    "memory": "192 MiB",
+    "processes": 40,
+    "descriptors": 256,
+    "fileSize": "16 MiB",
+    "tmp": "8 MiB",
+    "workspaceGrowth": "24 MiB",
+    "output": "64 KiB",
+}
+
+# Processes that have ended count until somebody has waited for them.
+REAP = """
+import os
+try:
+    while os.waitpid(-1, os.WNOHANG)[0]: pass
+except ChildProcessError: pass
+"""
+
+# Milliseconds within which the front answers beside whatever a cell does; the tests allow for a machine that has other
+# things to do.
+ANSWERS_WITHIN = 200
+
+
+class Limits:
+    """One kernel for all tests of a class, in a workspace and with limits of its own."""
+
+    sandbox = "auto"
+    limits = LIMITS
+
+    @classmethod
+    def setUpClass(cls):
+        cls.root = Path(tempfile.mkdtemp(prefix="capsule-limits-"))
+        cls.workspace = cls.root / "notebooks"
+        cls.workspace.mkdir()
+        cls.profiles = cls.root / "config" / "capsule" / "profiles.json"
+        cls.profiles.parent.mkdir(parents=True)
+        cls.profiles.write_text(json.dumps({"small": cls.limits}))
+        cls.groups = set(control_groups())
+        cls.kernel = Kernel(
+            environment={"XDG_CONFIG_HOME": str(cls.root / "config")},
+            directory=cls.workspace,
+            change_argv=lambda argv: [*argv, "--profile", "small", "--sandbox", cls.sandbox],
+        )
+        cls.client = Client(cls.kernel.info, validating=False)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.send("shutdown_request", {"restart": False}, channel="control")
+        cls.kernel.process.wait(30)
+        cls.client.close()
+        cls.kernel.kill()
+        shutil.rmtree(cls.root)
+        assert set(control_groups()) == cls.groups, "control groups were left behind"
+
+    def fails(self, code, limit, *, name="LimitExceeded", value=None, **options):
+        """The cell fails; what a person reads names the limit, its value, and the line and the file to change."""
+        done = self.client.execute(code, **options)
+        told = re.sub("\x1b[^m]*m", "", done.told())
+        self.assertEqual("error", done.status, told)
+        self.assertRegex(done.content["ename"], name, told)
+        self.names(limit, told, value)
+        self.assert_runs()
+        return done
+
+    def names(self, limit, told, value=None):
+        value = str(value or self.limits[limit])
+        self.assertIn(f'the limit "{limit}" of profile "small" is {value}; to raise it: {{"small": {{"{limit}": ', told)
+        self.assertIn(f"in {self.profiles}", told)
+
+    def assert_runs(self):
+        done = self.client.execute("6 * 7")
+        self.assertEqual("42", done.result(), done.told())
+
+    def remember(self):
+        self.client.execute("kept = 1")
+
+    def assert_kept(self):
+        done = self.client.execute("kept")
+        self.assertEqual("1", done.result(), done.told())
+
+
+class Bombs(Limits):
+    def test_memory_of_the_worker(self):
+        self.remember()
+        self.fails("hoard = b'x' * (1 << 30)", "memory", name="MemoryError")
+        self.assert_kept()
+
+
+    def test_memory_of_a_child(self):
+        self.remember()
+        self.fails(
+            "import subprocess, sys\n"
+            "hold = [subprocess.Popen([sys.executable, '-c', 'x = b\"x\" * (70 << 20); import signal; signal.pause()'])"
+            " for _ in range(5)]\n"
+            "codes = []\n"
+            "while not any(codes): codes = [each.poll() for each in hold]\n"
+            "for each in hold: each.kill(); each.wait()\n"
+            "raise subprocess.CalledProcessError(min(c or 0 for c in codes), 'child')",
+            "memory",
+            name="CalledProcessError",
+        )
+        self.assert_kept()
+
+    def test_descriptors(self):
+        self.remember()
+        self.fails("held = [open('/dev/null') for _ in range(1000)]", "descriptors", name="OSError")
+        self.assert_kept()
+
+    def test_threads(self):
+        code = (
+            "import threading\nend = threading.Event()\n"
+            "try:\n    for _ in range(1000): threading.Thread(target=end.wait).start()\n"
+            "finally: end.set()"
+        )
+        self.remember()
+        self.fails(code, "processes", name="RuntimeError")
+        self.assert_kept()
+
+    def test_processes(self):
+        self.remember()
+        code = (
+            "import os, signal\npids = []\n"
+            "try:\n    while True:\n"
+            "        pid = os.fork()\n"
+            "        if pid == 0: signal.pause()\n"
+            "        pids.append(pid)\n"
+            "finally:\n    for pid in pids: os.kill(pid, 9); os.waitpid(pid, 0)"
+        )
+        self.fails(code, "processes", name="BlockingIOError")
+        self.assert_kept()
+
+    def test_a_fork_bomb_that_never_gives_up(self):
+        self.remember()
+        code = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+        running = self.client.start(code)
+        self.assertLess(self.answers_within(running), ANSWERS_WITHIN)
+        done = self.client.finish(running)
+        self.assertEqual("LimitExceeded", done.content["ename"], done.told())
+        self.names("processes", done.told())
+        self.assert_nothing_runs()
+        if "fresh worker" not in done.told():
+            # An interrupt can be lost in what Python does around a fork; then the worker had to go.
+            self.assert_kept()
+        self.client.execute(REAP)
+
+    def test_a_fork_bomb_of_a_shell_that_outlives_its_cell(self):
+        self.remember()
+        self.client.execute("import subprocess; bomb = subprocess.Popen(['sh', '-c', 'b() { b | b & }; while true; do b; done'],"
+                            " start_new_session=True, stderr=subprocess.DEVNULL)")
+        self.assertLess(self.answers_within(self.client.start("6 * 7")), ANSWERS_WITHIN)
+        self.wait_for_nothing()
+        self.assert_kept()
+        self.client.execute(REAP)
+
+    def answers_within(self, running):
+        """Milliseconds within which half of many kernel_info_requests were answered on control, while the cell runs; the
+        others may have waited for what else this machine does."""
+        times = []
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            self.client.request("kernel_info_request", channel="control")
+            times.append((time.monotonic() - begun) * 1000)
+        times.sort()
+        print(f"answers: {len(times)}, median {times[len(times) // 2]:.1f} ms, slowest {times[-1]:.1f} ms")
+        return times[len(times) // 2]
+
+    def assert_nothing_runs(self):
+        self.assertLess(len(self.running()), 8)
+
+    def running(self):
+        """What the kernel has started, and that in turn, without what has ended and was not waited for."""
+        found = []
+        for pid in descendants(self.kernel.pid):
+            try:
+                state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if state != "Z":
+                found.append(pid)
+        return found
+
+    def wait_for_nothing(self):
+        end = time.monotonic() + 20
+        while len(self.running()) >= 8 and time.monotonic() < end:
+            self.client.request("kernel_info_request", channel="control")
+        self.assert_nothing_runs()
+
+    def test_one_large_file(self):
+        self.remember()
+        self.fails("with open('large', 'wb') as file: file.write(bytes(20 << 20))", "fileSize", name="OSError")
+        self.client.execute("import os; os.remove('large')")
+        self.assert_kept()
+
+    def test_many_files(self):
+        """The worker's own writes: it is stopped, keeps its state, and can make room."""
+        self.remember()
+        code = "import itertools\nfor n in itertools.count():\n    with open(f'many{n}', 'wb') as file: file.write(bytes(1 << 20))"
+        self.fails(code, "workspaceGrowth")
+        self.assert_kept()
+        self.client.execute("import glob, os\nfor name in glob.glob('many*'): os.remove(name)")
+        self.assertEqual([], list(self.workspace.glob("many*")))
+
+    def test_files_without_a_name(self):
+        self.remember()
+        code = (
+            "import os\nheld = []\nwhile True:\n"
+            "    if len(held) < 30:\n"
+            "        held.append(open('unnamed', 'wb')); os.remove('unnamed'); held[-1].write(bytes(4 << 20))"
+        )
+        self.fails(code, "workspaceGrowth")
+        self.client.execute("for each in held: each.close()")
+        self.assert_kept()
+
+    def test_a_full_tmp(self):
+        self.remember()
+        code = (
+            "import itertools, tempfile\nfor n in itertools.count():\n"
+            "    with open(f'{tempfile.gettempdir()}/x{n}', 'wb') as file: file.write(bytes(1 << 20))"
+        )
+        self.full_tmp(code)
+        self.client.execute("import glob, os\nfor name in glob.glob(f'{tempfile.gettempdir()}/x*'): os.remove(name)")
+        self.assert_kept()
+
+    def full_tmp(self, code):
+        self.fails(code, "tmp", name="OSError")
+
+    def test_many_empty_files(self):
+        self.remember()
+        code = (
+            "import tempfile\nfor n in range(40_000): open(f'{tempfile.gettempdir()}/e{n}', 'wb').close()\n"
+            "while True: pass"
+        )
+        self.fails(code, "tmp")
+        self.client.execute("import glob, os\nfor name in glob.glob(f'{tempfile.gettempdir()}/e*'): os.remove(name)")
+        self.assert_kept()
+
+    def test_output(self):
+        self.remember()
+        done = self.fails("while True: print('x' * 1000)", "output")
+        self.assertLessEqual(len(done.text()), 64 << 10)
+        self.assert_kept()
+
+    def test_output_that_ends_by_itself(self):
+        done = self.fails("print('x' * (1 << 20))", "output")
+        self.assertLessEqual(len(done.text()), 64 << 10)
+
+    def test_displays(self):
+        if "display" in self.client.execute("display").told():
+            self.fails("while True: display('x' * 1000)", "output")
+
+    def test_no_network(self):
+        # To this address TCP never sends anything, whatever ways there are.
+        done = self.client.execute("import urllib.request; urllib.request.urlopen('http://255.255.255.255/')")
+        self.assertIn("capsule install --network host", done.told())
+
+    def test_a_file_outside(self):
+        done = self.client.execute("open('/root/secret')")
+        self.assertIn(str(self.workspace), done.told())
+        self.assertNotIn("Capsule", self.client.execute("open('missing')").told())
+
+
+class BombsBehindAFence(Bombs, unittest.TestCase):
+    sandbox = "L3"
+
+    def full_tmp(self, code):
+        self.fails(code, "tmp")
+
+
+class BombsInNamespaces(Bombs, unittest.TestCase):
+    sandbox = "L1"
+
+
+class Deadlines(Limits, unittest.TestCase):
+    limits = {**LIMITS, "cellDeadline": "1 s"}
+
+    def test_a_deadline(self):
+        self.remember()
+        self.fails("while True: pass", "cellDeadline")
+        self.assert_kept()
+
+    def test_a_deadline_of_a_cell_that_cannot_be_interrupted(self):
+        done = self.fails(
+            "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+            "cellDeadline",
+        )
+        self.assertRegex(done.told(), "(?i)fresh worker")
+
+
+class Leftovers(unittest.TestCase):
+    def test_a_kernel_that_is_killed_leaves_nothing(self):
+        groups = set(control_groups())
+        with Kernel() as kernel, Client(kernel.info, validating=False) as client:
+            client.execute("import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)")
+            watch = Watch(descendants(kernel.pid))
+            kernel.process.kill()
+            self.assertEqual([], watch.survivors(30))
+        self.assertEqual(groups, set(control_groups()))
+
+
+def control_groups():
+    """The directories of control groups that kernels have made."""
+    found = []
+    for directory, names, _ in os.walk("/sys/fs/cgroup"):
+        found += [os.path.join(directory, name) for name in names if name.startswith("capsule-")]
+    return found
