@@ -50,7 +50,6 @@ class Limits:
         cls.profiles = cls.root / "config" / "capsule" / "profiles.json"
         cls.profiles.parent.mkdir(parents=True)
         cls.profiles.write_text(json.dumps({"small": cls.limits}))
-        cls.groups = set(control_groups())
         cls.kernel = Kernel(
             environment={"XDG_CONFIG_HOME": str(cls.root / "config")},
             directory=cls.workspace,
@@ -65,7 +64,7 @@ class Limits:
         cls.client.close()
         cls.kernel.kill()
         shutil.rmtree(cls.root)
-        assert set(control_groups()) == cls.groups, "control groups were left behind"
+        assert not control_groups(cls.kernel), "control groups were left behind"
 
     def fails(self, code, limit, *, name="LimitExceeded", value=None, **options):
         """The cell fails; what a person reads names the limit, its value, and the line and the file to change."""
@@ -305,18 +304,17 @@ class Deadlines(Limits, unittest.TestCase):
 
 class Leftovers(unittest.TestCase):
     def test_a_kernel_that_is_killed_leaves_nothing(self):
-        groups = set(control_groups())
         with Kernel() as kernel, Client(kernel.info, validating=False) as client:
             client.execute("import subprocess; subprocess.Popen(['sleep', '1000'], start_new_session=True)")
             watch = Watch(descendants(kernel.pid))
             kernel.process.kill()
             self.assertEqual([], watch.survivors(30))
-        self.assertEqual(groups, set(control_groups()))
+        self.assertEqual([], control_groups(kernel))
 
 
-def control_groups():
-    """The directories of control groups that kernels have made."""
+def control_groups(kernel):
+    """The directories of control groups that a kernel has made."""
     found = []
     for directory, names, _ in os.walk("/sys/fs/cgroup"):
-        found += [os.path.join(directory, name) for name in names if name.startswith("capsule-")]
+        found += [os.path.join(directory, name) for name in names if name.startswith(f"capsule-{kernel.pid}-")]
     return found

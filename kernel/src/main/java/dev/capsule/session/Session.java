@@ -496,6 +496,7 @@ public final class Session {
     /// Listens to one worker, on that worker's thread.
     private final class Attendant implements WorkerProcess.Listener {
         private final int number;
+        private final long startedAtNanos = System.nanoTime();
         private boolean ready;
 
         Attendant(int number) {
@@ -511,6 +512,8 @@ public final class Session {
                         throw new FrameException("second ready");
                     }
                     ready = true;
+                    long micros = TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - startedAtNanos);
+                    LOG.log(Level.DEBUG, () -> "worker %d is ready, after %d us".formatted(number, micros));
                 }
                 case Frame.Result(var id, var bundle) ->
                     active(id).listener.result(outlet.display(bundle, Optional.empty()));

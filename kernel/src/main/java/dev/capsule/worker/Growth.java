@@ -65,7 +65,8 @@ final class Growth {
     /// @throws IOException if the directory is not there
     Growth(Limit limit, Path root, long limitBytes) throws IOException {
         this.limit = limit;
-        this.root = root;
+        // As the links of open files have it.
+        this.root = root.toAbsolutePath().normalize();
         this.limitBytes = limitBytes;
         threshold = limitBytes;
         leastUsed = used();

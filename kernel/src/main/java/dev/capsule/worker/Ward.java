@@ -233,6 +233,9 @@ final class Ward {
         if (chain.isEmpty()) {
             chain = chain();
         }
+        if (chain.isEmpty()) {
+            throw new IOException("process " + child.pid() + " has ended");
+        }
         Map<Long, Integer> tree = group.isPresent() ? Map.of() : tree();
         int tasks = group.isPresent()
                 ? group.get().tasks()
