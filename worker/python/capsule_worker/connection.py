@@ -9,7 +9,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from . import frames
 from .imports import standard
 
-_LOWEST_DESCRIPTOR = 200
+LOWEST_DESCRIPTOR = 200
 # Frames up to this size share a buffer for writing; a larger one gets its own.
 _BUFFER_BYTES = 64 << 10
 
@@ -24,7 +24,7 @@ class Forked(RuntimeError):
 
 def take_descriptors():
     """Moves requests, frames and control out of the reach of cells and their children, and leads a process group."""
-    moved = [fcntl(low, F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR) for low in (3, 4, 5)]
+    moved = [fcntl(low, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR) for low in (3, 4, 5)]
     for low in (3, 4, 5):
         os.close(low)
     if os.getpgrp() != os.getpid():
@@ -55,6 +55,10 @@ class Incoming:
     def __init__(self, descriptor):
         self.descriptor = descriptor
         self.parser = frames.Parser()
+
+    def renew(self):
+        """Drops what of a frame has come."""
+        self.parser = frames.Parser(self.parser.decode_header)
 
     def next(self):
         """Waits for the next frame. None at the end of the channel."""
@@ -162,6 +166,12 @@ class Connection:
                 raised = error
         if raised is not None:
             raise raised
+
+    def renew(self):
+        """In a process that was woken from a snapshot: what the one before had not written out is dropped."""
+        self._unfinished = None
+        self._sender = None
+        self._postponed.clear()
 
     def forget(self):
         """In a forked child: the connection belongs to the parent."""

@@ -1,6 +1,7 @@
 """The control thread: acts on control frames at once, whatever the main thread does."""
 
 import threading
+from _thread import allocate_lock
 
 from .connection import die, die_with_children
 from .frames import FrameError, kind_of
@@ -11,6 +12,8 @@ _LAST_REPEAT_MILLIS = 100
 
 
 class Control:
+    NAME = "capsule-control"
+
     def __init__(self, incoming, executions, interrupts, streams, displays, promises):
         self._incoming = incoming
         self._executions = executions
@@ -18,14 +21,24 @@ class Control:
         self._streams = streams
         self._displays = displays
         self._promises = promises
+        # Held while this thread does anything but wait.
+        self.resting = allocate_lock()
 
     def start(self):
-        threading.Thread(target=self._run, name="capsule-control", daemon=True).start()
+        self._executions.start_own_thread(threading.Thread(target=self._run, name=self.NAME, daemon=True))
+
+    def restart(self):
+        """In a process that was woken from a snapshot, in which the thread is not."""
+        self._incoming.renew()
+        self.resting = allocate_lock()
+        self.start()
 
     def _run(self):
         try:
             while True:
-                self._act(*self._next())
+                frame = self._next()
+                with self.resting:
+                    self._act(*frame)
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:
@@ -37,7 +50,8 @@ class Control:
         while frame is None:
             delay = _FIRST_REPEAT_MILLIS
             while self._interrupts.unheard and not self._incoming.waiting(delay):
-                self._interrupts.signal_again()
+                with self.resting:
+                    self._interrupts.signal_again()
                 delay = min(2 * delay, _LAST_REPEAT_MILLIS)
             if not self._incoming.receive():
                 die_with_children()

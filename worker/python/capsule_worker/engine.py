@@ -58,6 +58,11 @@ class PlainEngine:
         """Whether people have seen the error already."""
         return False
 
+    def add_input(self, text, count):
+        """Of a cell whose code was not run here, or whose effects were taken back."""
+        self._namespace.add_input(text, count)
+        self._namespace.protect()
+
     def has_more(self):
         """Whether `finish` will show something."""
         return self._displays.has_figures()

@@ -1,6 +1,7 @@
 """Executions: which one runs, and which one the calling code belongs to."""
 
 import threading
+from _thread import _count as thread_count
 from _thread import allocate_lock, get_ident
 from contextvars import ContextVar
 from functools import wraps
@@ -49,6 +50,7 @@ class Executions:
         # Held to do what only a running execution may do.
         self.not_ending = allocate_lock()
         self._main = get_ident()
+        self._own_threads = 0
 
     def begin(self, execution):
         """Main thread."""
@@ -88,6 +90,16 @@ class Executions:
             _owner.reset(token)
 
     # Threads
+
+    def start_own_thread(self, thread):
+        """Starts the worker's one thread beside the main one."""
+        # In a process that was woken from a snapshot, those count that were running when that was made.
+        self._own_threads = thread_count() + 1
+        thread.start()
+
+    def threads_running(self):
+        """Whether cells have threads."""
+        return thread_count() > self._own_threads
 
     def follow_threads(self, watch):
         """Makes threads belong to the execution that starts them, and what a pool runs to the one that submits it."""

@@ -173,13 +173,15 @@ def _split(view, lengths):
     return buffers
 
 
-# What the kernel may say: by shape and kind, the keys with their types and the number of buffers.
+# What the kernel may say: by shape and kind, the keys with their types and the number of buffers, None for any.
 _FROM_KERNEL = {
     ("signal", "hello"): ({"protocol": int, "encodings": list, "limits": dict}, 0),
     ("signal", "cancel"): ({"id": str}, 0),
     ("signal", "flush"): ({"buffering": str}, 0),
     ("signal", "delivered"): ({"id": str}, 0),
     ("signal", "shutdown"): ({}, 0),
+    ("signal", "kill"): ({"pid": int, "number": int}, 0),
+    ("signal", "inputs"): ({"counts": list}, None),
     ("open", "execute"): (
         {
             "id": str,
@@ -194,6 +196,7 @@ _FROM_KERNEL = {
     ("open", "complete"): ({"id": str, "cursor": int}, 1),
     ("open", "inspect"): ({"id": str, "cursor": int, "detail": int}, 1),
     ("open", "is_complete"): ({"id": str}, 1),
+    ("open", "snapshot"): ({"id": str}, 0),
     ("resolve", None): ({"resolve": str, "value": str}, 0),
     ("reject", None): ({"reject": str, "ename": str, "evalue": str}, 0),
 }
@@ -224,6 +227,6 @@ def kind_of(header, buffers):
             raise FrameError(f"{key} of {kind or shape} is not {expected.__name__}")
         if key in ("id", "resolve", "reject") and len(value) > MAX_ID_CHARS:
             raise FrameError(f"id of {len(value)} characters is over the limit of {MAX_ID_CHARS}")
-    if len(buffers) != buffer_count:
+    if buffer_count is not None and len(buffers) != buffer_count:
         raise FrameError(f"{kind or shape} has {len(buffers)} buffers, not {buffer_count}")
     return shape, kind

@@ -248,6 +248,22 @@ class SessionLoop:
             if self._interrupts.ending:
                 raise
 
+    def renew(self):
+        """In a process that was woken from a snapshot: what the loop waits with is shared with other copies."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return
+        try:
+            ends = loop._ssock, loop._csock
+            loop._selector = type(loop._selector)()
+            loop._internal_fds -= 1
+            loop._make_self_pipe()
+        except AttributeError:
+            self._loop = None  # a loop of another kind: it gets another
+            return
+        for end in ends:
+            end.close()
+
     def close(self):
         """At the worker's orderly end: tasks are cancelled, so that they can clean up."""
         loop = self._loop

@@ -4,15 +4,12 @@ import io
 import os
 import sys
 from _thread import RLock
-from _thread import _count as thread_count
 from functools import wraps
 
 from .connection import FrameTooLarge, die, die_with_children
 from .executions import OutputLimit
 from .imports import standard
 
-# The threads that the worker itself has beside the main one.
-_OWN_THREADS = 1
 _MAX_HELD_CHARS = 8 << 10
 
 
@@ -167,7 +164,7 @@ class Streams:
         objects, which logging handlers hold: only their `write` and `flush` are hidden.
         """
         self._send_held()
-        needed = tasks_alive or thread_count() > _OWN_THREADS
+        needed = tasks_alive or self._executions.threads_running()
         if needed == self._following:
             return
         self._following = needed

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from . import __version__, formatting, frames, sources, tracebacks
+from . import __version__, formatting, frames, sources, supervisor, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
@@ -14,6 +14,7 @@ from .imports import ImportWatch
 from .interrupts import Interrupts
 from .loop import SessionLoop
 from .promises import Promises
+from .snapshots import Snapshots
 from .stdin import Stdin
 from .streams import Streams
 
@@ -21,7 +22,8 @@ _PROTOCOL = 1
 
 
 def main():
-    worker = Worker(*take_descriptors())
+    adopter = supervisor.start()
+    worker = Worker(adopter, *take_descriptors())
     worker.serve()
     worker.close()
 
@@ -29,13 +31,13 @@ def main():
 class Worker:
     """Of the main thread."""
 
-    def __init__(self, requests, frames_out, control):
+    def __init__(self, adopter, requests, frames_out, control):
         self._descriptors = (requests, frames_out, control)
         self._requests = Incoming(requests)
         self._interrupts = Interrupts()
         self._connection = Connection(frames_out, self._interrupts)
         incoming_control = Incoming(control)
-        self._greet(incoming_control)
+        self._greet(incoming_control, adopter is not None)
         self._executions = Executions()
         self._streams = Streams(self._connection, self._executions)
         self._displays = Displays(self._connection, self._executions, self._streams, self._interrupts)
@@ -44,9 +46,13 @@ class Worker:
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
         self._settled = False
-        Control(
+        self._control = Control(
             incoming_control, self._executions, self._interrupts, self._streams, self._displays, self._promises
-        ).start()
+        )
+        self._control.start()
+        self._snapshots = Snapshots(
+            adopter, self._descriptors, self._connection, self._executions, self._loop, self._control
+        )
         self._set_up_process()
         try:
             wanted = os.environ.get("CAPSULE_ENGINE") or "auto"
@@ -56,7 +62,7 @@ class Worker:
         self._connection.send({"signal": "ready"})
         self._streams.load_c()
 
-    def _greet(self, control):
+    def _greet(self, control, supervised):
         try:
             header, buffers = self._requests.next() or die_with_children()
             if frames.kind_of(header, buffers) != ("signal", "hello"):
@@ -78,7 +84,7 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": ["execute", "complete", "inspect", "is_complete"],
+                "offers": ["execute", "complete", "inspect", "is_complete", *["snapshot"] * supervised],
             }
         )
         if encoding == "msgpack":
@@ -117,18 +123,29 @@ class Worker:
                 pass  # the same once more, while the first was told
 
     def _next_request(self):
+        if self._snapshots.rest(self._requests):
+            self._revive()
         frame = self._loop.wait(self._requests) if self._loop.busy() else self._requests.next()
         return frame or die_with_children()
 
     def _serve(self, header, buffers):
         shape, kind = frames.kind_of(header, buffers)
+        if kind == "inputs":
+            self._add_inputs(header["counts"], buffers)
+            return
         if shape != "open":
             raise FrameError(f"{kind or shape} is not a request")
+        if kind == "snapshot":
+            self._keep(header["id"])
+            return
         try:
             text = str(buffers[0], "utf-8")
         except UnicodeDecodeError as error:
             raise FrameError(f"code of {kind} is not UTF-8: {error}") from None
         self._settled = False
+        if kind == "execute" and self._snapshots.catch_up(text):
+            self._revive()
+            return
         try:
             if kind == "execute":
                 self._execute(Execution(header), text)
@@ -147,6 +164,7 @@ class Worker:
     def _execute(self, cell, text):
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self._snapshots.changed()
         self._executions.begin(cell)
         self._displays.begin()
         self._streams.follow(self._loop.busy())
@@ -258,6 +276,31 @@ class Worker:
         status, indent = self._engine.is_complete(text)
         return {"status": status} if indent is None else {"status": status, "indent": indent}, ()
 
+    # Snapshots
+
+    def _keep(self, promise):
+        if self._snapshots.keep():
+            self._revive()
+        elif self._snapshots.refusal is None:
+            self._connection.send({"resolve": promise})
+        else:
+            told = {"ename": "SnapshotRefused", "evalue": self._snapshots.refusal, "traceback": []}
+            self._connection.send({"reject": promise, **told})
+
+    def _revive(self):
+        """In a process that was woken from a snapshot: it is the live one now."""
+        self._requests.renew()
+        self._connection.renew()
+        self._loop.renew()
+        self._control.restart()
+        self._connection.send({"signal": "revived", "pid": os.getpid()})
+
+    def _add_inputs(self, counts, buffers):
+        if len(counts) != len(buffers):
+            raise FrameError(f"{len(counts)} counts for {len(buffers)} inputs")
+        for count, text in zip(counts, buffers):
+            self._engine.add_input(str(text, "utf-8", "replace"), count)
+
     # The end
 
     def close(self):
@@ -270,6 +313,8 @@ class Worker:
 
     def _forked(self):
         """In the child: it has the cell's code to go on with, and nothing to say to the kernel."""
+        if self._snapshots.forking:
+            return
         self._child = True
         for descriptor in self._descriptors:
             try:

@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import select
+import signal
 import sys
 import tempfile
 import time
@@ -77,7 +78,7 @@ def data(header, buffers):
 
 
 class Worker:
-    def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True):
+    def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True, supervised=False):
         self.encode, decode = frames.encode_json, frames.decode_json
         requests_out, self.requests = _pipe()
         self.frames, frames_in = _pipe()
@@ -87,6 +88,17 @@ class Worker:
         actions = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         for end, number in ((out_in, 1), (err_in, 2), (requests_out, 3), (frames_in, 4), (control_out, 5)):
             actions.append((os.POSIX_SPAWN_DUP2, end, number))
+        theirs = [out_in, err_in, requests_out, frames_in, control_out]
+        if supervised:
+            orders_out, self.orders = _pipe()
+            self.reports, reports_in = _pipe()
+            self.report_parser = frames.Parser()
+            actions += [(os.POSIX_SPAWN_DUP2, orders_out, 6), (os.POSIX_SPAWN_DUP2, reports_in, 7)]
+            theirs += [orders_out, reports_in]
+        else:
+            self.orders = self.reports = None
+        # What has to stay open so that requests and control can be emptied when their reader has died.
+        self._inbound = [requests_out, control_out] if supervised else []
         variables = {
             **os.environ,
             "PYTHONPYCACHEPREFIX": _CACHE.name,
@@ -101,8 +113,9 @@ class Worker:
             # posix_spawn has no working directory.
             command = ["/bin/sh", "-c", 'cd "$0" && exec "$@"', folder, *command]
         self.pid = os.posix_spawn(command[0], command, variables, file_actions=actions)
-        for end in (out_in, err_in, requests_out, frames_in, control_out):
-            os.close(end)
+        for end in theirs:
+            if end not in self._inbound:
+                os.close(end)
         self.status = None
         self.count = 0
         self.parser = frames.Parser(decode)
@@ -252,6 +265,44 @@ class Worker:
         if header.get("ack") and self.answers:
             self.signal("delivered", id=header["id"])
 
+    # Snapshots
+
+    def kept(self, after):
+        """Waits for the snapshot that shows the state after a cell, and returns its pid."""
+        return self.until(lambda event: event[0] == "snapshot" and event[1]["after"] == after)[1]["pid"]
+
+    def refused(self, after):
+        return self.until(lambda event: event[0] == "no_snapshot" and event[1]["after"] == after)[1]["reason"]
+
+    def order(self, pid, number):
+        self.send(self.orders, {"signal": "kill", "pid": pid, "number": number})
+
+    def died(self, pid):
+        """Waits for the supervisor's report, and returns the exit code, or the negative number of a signal."""
+        while True:
+            report = self.report_parser.take()
+            while report is None:
+                if not select.select([self.reports], [], [], DEADLINE_SECONDS)[0]:
+                    raise Ended(f"no end of process {pid} was reported within {DEADLINE_SECONDS} s")
+                self.report_parser.feed(os.read(self.reports, 4096))
+                report = self.report_parser.take()
+            if report[0]["pid"] == pid:
+                return os.waitstatus_to_exitcode(report[0]["status"])
+
+    def wake(self, snapshot):
+        """As a kernel does when the live process has died. Returns the pid of the new one."""
+        for descriptor in self._inbound:
+            while select.select([descriptor], [], [], 0)[0]:
+                os.read(descriptor, 1 << 16)
+        self._drain_frames()
+        self.parser = frames.Parser(self.parser.decode_header)
+        self.order(snapshot, signal.SIGUSR1)
+        return self.until(lambda event: event[0] == "revived")[1]["pid"]
+
+    def _drain_frames(self):
+        while select.select([self.frames], [], [], 0)[0]:
+            self._receive(time.monotonic() + DEADLINE_SECONDS)
+
     # The end
 
     def wait(self):
@@ -261,7 +312,9 @@ class Worker:
         return self.status
 
     def close(self):
-        for descriptor in (self.requests, self.control, self.frames, self.out, self.err):
+        ours = [self.requests, self.control, self.frames, self.out, self.err, *self._inbound]
+        ours += [end for end in (self.orders, self.reports) if end is not None]
+        for descriptor in ours:
             try:
                 os.close(descriptor)
             except OSError:

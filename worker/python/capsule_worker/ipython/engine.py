@@ -75,6 +75,10 @@ class IPythonEngine:
         told = shell.told is not None and shell.told[0] is error
         return told or isinstance(error, (BdbQuit, *shell.custom_exceptions))
 
+    def add_input(self, text, count):
+        """Of a cell whose code was not run here, or whose effects were taken back."""
+        self._shell.history_manager.store_inputs(count, text, text)
+
     def has_more(self):
         return self._shows_figures and self._shown.has_figures()
 

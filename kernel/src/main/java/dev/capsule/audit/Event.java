@@ -25,6 +25,12 @@ public sealed interface Event {
 
     record WorkerEnded(int number, String cause) implements Event {}
 
+    /// The process of a worker that ran the cells has ended, and a snapshot has taken its place.
+    ///
+    /// @param number the worker's
+    /// @param snapshot the state that it has
+    record Revived(int number, String cause, String snapshot) implements Event {}
+
     /// @param number the worker's
     record Killed(int number, String reason) implements Event {}
 

@@ -81,6 +81,12 @@ final class Line {
                 json.writeNumberField("worker", number);
                 text(json, "cause", cause);
             }
+            case Event.Revived(int number, var cause, var snapshot) -> {
+                json.writeStringField("event", "revived");
+                json.writeNumberField("worker", number);
+                text(json, "cause", cause);
+                text(json, "snapshot", snapshot);
+            }
             case Event.Killed(int number, var reason) -> {
                 json.writeStringField("event", "killed");
                 json.writeNumberField("worker", number);

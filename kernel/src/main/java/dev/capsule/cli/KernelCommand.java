@@ -34,9 +34,9 @@ final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
     private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH]"
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
-            + " [--network none|host]";
+            + " [--network none|host] [--snapshots on|off]";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network");
+            "--sandbox", "--network", "--snapshots");
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -97,7 +97,8 @@ final class KernelCommand {
         var terms = terms(options, record);
         var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(),
                 options.getOrDefault("--engine", "auto"), terms.profile(), confined(terms.sandbox()),
-                network(terms.network()), connectionFile, environment), record);
+                network(terms.network()), snapshots(options.getOrDefault("--snapshots", "on")), connectionFile,
+                environment), record);
         var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);
         var connection = ConnectionInfo.read(connectionFile);
         session.start();
@@ -187,6 +188,14 @@ final class KernelCommand {
             case "none" -> Profile.Network.NONE;
             case "host" -> Profile.Network.HOST;
             default -> throw new RefusedException("--network " + name + " is neither none nor host\n" + USAGE);
+        };
+    }
+
+    private static WorkerPlan.Snapshots snapshots(String name) {
+        return switch (name) {
+            case "on" -> WorkerPlan.Snapshots.MADE;
+            case "off" -> WorkerPlan.Snapshots.NONE;
+            default -> throw new RefusedException("--snapshots " + name + " is neither on nor off\n" + USAGE);
         };
     }
 

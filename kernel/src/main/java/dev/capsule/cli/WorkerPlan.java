@@ -65,6 +65,11 @@ final class WorkerPlan implements Launches {
         }
     }
 
+    /// Whether the state can be gone back to when a cell kills its worker, or is to be taken back.
+    enum Snapshots {
+        MADE, NONE
+    }
+
     /// @param version of Capsule
     /// @param python the interpreter's absolute path
     /// @param worker the program that it runs, in the directory of its modules
@@ -72,8 +77,7 @@ final class WorkerPlan implements Launches {
     /// @param profile its name
     /// @param connectionFile has the key that speaks for the user
     record Settings(String version, Path python, Path worker, String engine, String profile, Confined confined,
-            Network network,
-            Path connectionFile,
+            Network network, Snapshots snapshots, Path connectionFile,
             Map<String, String> environment) {
         Settings {
             environment = Map.copyOf(environment);
@@ -163,6 +167,11 @@ final class WorkerPlan implements Launches {
             }
             case Decision.Refused(var why) -> throw new IOException(why);
         };
+    }
+
+    @Override
+    public boolean supervised() {
+        return settings.snapshots == Snapshots.MADE;
     }
 
     private void audit(int number, Launch launch, String tier) throws IOException {

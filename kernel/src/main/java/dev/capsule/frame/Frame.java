@@ -1,9 +1,12 @@
 package dev.capsule.frame;
 
 import com.fasterxml.jackson.core.JsonToken;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
 
 /// One message between kernel and worker; `worker/PROTOCOL.md` says what each means.
 public sealed interface Frame {
@@ -16,6 +19,9 @@ public sealed interface Frame {
 
     /// From the worker.
     sealed interface FromWorker extends Frame {}
+
+    /// To the supervisor of a worker's processes, always in JSON.
+    sealed interface ToSupervisor extends Frame {}
 
     /// Where raw or late output goes.
     enum Stream {
@@ -55,6 +61,16 @@ public sealed interface Frame {
 
     record IsComplete(String id, String code) implements ToWorker {}
 
+    /// Asks for a snapshot of the state as it is.
+    record Keep(String id) implements ToWorker {}
+
+    /// Cells that the worker does not know of, by their count: they were run after the snapshot that it comes from.
+    record Inputs(SortedMap<Integer, String> texts) implements ToWorker {
+        public Inputs {
+            texts = Collections.unmodifiableSortedMap(new TreeMap<>(texts));
+        }
+    }
+
     record Cancel(String id) implements ToWorker {}
 
     record Flush(Buffering buffering) implements ToWorker {}
@@ -70,9 +86,32 @@ public sealed interface Frame {
     record Refuse(String id, String ename, String evalue) implements ToWorker {}
 
     /// The worker's `hello`.
-    record Hello(int protocol, Encoding encoding, String languageName, String languageVersion, String implementation)
-            implements
-                FromWorker {}
+    ///
+    /// @param pid the live process as it sees itself, which may be in a process namespace of its own; so in the others
+    record Hello(int protocol, Encoding encoding, int pid, String languageName, String languageVersion,
+            String implementation, List<String> offers) implements FromWorker {
+        public Hello {
+            offers = List.copyOf(offers);
+        }
+    }
+
+    /// A copy of the live process sleeps.
+    ///
+    /// @param after the execution whose effects it is the last to show; empty when there was none
+    record Snapshot(int pid, String after) implements FromWorker {}
+
+    /// @param reason what would not be in a copy, for a person
+    record NoSnapshot(String after, String reason) implements FromWorker {}
+
+    /// The process that was woken from a snapshot serves.
+    record Revived(int pid) implements FromWorker {}
+
+    /// From the supervisor alone: a process has ended.
+    ///
+    /// @param status as `wait(2)` has it
+    record Died(int pid, int status) implements FromWorker {}
+
+    record Kill(int pid, int number) implements ToSupervisor {}
 
     record Ready() implements FromWorker {}
 

@@ -40,6 +40,10 @@ public final class FrameCodec {
             case Frame.Inspect(var id, var cursor, var detail, var code) -> bytes(encoding, code(code), "open",
                     "inspect", "id", id, "cursor", cursor, "detail", detail);
             case Frame.IsComplete(var id, var code) -> bytes(encoding, code(code), "open", "is_complete", "id", id);
+            case Frame.Keep(var id) -> bytes(encoding, List.of(), "open", "snapshot", "id", id);
+            case Frame.Inputs(var texts) -> bytes(encoding,
+                    texts.values().stream().map(text -> text.getBytes(StandardCharsets.UTF_8)).toList(), "signal",
+                    "inputs", "counts", List.copyOf(texts.keySet()));
             case Frame.Cancel(var id) -> bytes(encoding, List.of(), "signal", "cancel", "id", id);
             case Frame.Flush(var buffering) -> bytes(encoding, List.of(), "signal", "flush", "buffering",
                     buffering == Frame.Buffering.LINE ? "line" : "block");
@@ -48,6 +52,14 @@ public final class FrameCodec {
             case Frame.Answer(var id, var value) -> bytes(encoding, List.of(), "resolve", id, "value", value);
             case Frame.Refuse(var id, var ename, var evalue) -> bytes(encoding, List.of(), "reject", id, "ename",
                     ename, "evalue", evalue);
+        };
+    }
+
+    /// @return the whole frame
+    public static byte[] encode(Frame.ToSupervisor frame) {
+        return switch (frame) {
+            case Frame.Kill(var pid, var number) -> bytes(Encoding.JSON, List.of(), "signal", "kill", "pid", pid,
+                    "number", number);
         };
     }
 
@@ -148,10 +160,15 @@ public final class FrameCodec {
                                     .formatted(fields.integer("protocol"), PROTOCOL));
                 }
                 var language = fields.object("language");
-                yield new Frame.Hello(PROTOCOL, Encoding.named(fields.string("encoding")), language.string("name"),
-                        language.string("version"), fields.string("implementation"));
+                yield new Frame.Hello(PROTOCOL, Encoding.named(fields.string("encoding")), fields.integer("pid"),
+                        language.string("name"), language.string("version"), fields.string("implementation"),
+                        fields.has("offers") ? fields.strings("offers") : List.of());
             }
             case "ready" -> new Frame.Ready();
+            case "snapshot" -> new Frame.Snapshot(fields.integer("pid"), id(fields, "after"));
+            case "no_snapshot" -> new Frame.NoSnapshot(id(fields, "after"), fields.string("reason"));
+            case "revived" -> new Frame.Revived(fields.integer("pid"));
+            case "died" -> new Frame.Died(fields.integer("pid"), fields.integer("status"));
             default -> throw new FrameException("unknown signal \"" + fields.string("signal") + "\"");
         };
     }

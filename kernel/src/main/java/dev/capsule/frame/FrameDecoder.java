@@ -35,6 +35,13 @@ public final class FrameDecoder {
         end += length;
     }
 
+    /// Drops what has come of a frame: its sender is gone, and another goes on in the same encoding.
+    public void reset() {
+        bytes = new byte[INITIAL_BYTES];
+        start = 0;
+        end = 0;
+    }
+
     /// The next whole frame; empty when more bytes are needed. A worker's `hello` sets the encoding of all that follows.
     ///
     /// @throws FrameException if the worker broke the protocol; the decoder is then of no more use

@@ -42,6 +42,15 @@ record JsonObject(String what, Map<String, @Nullable Object> fields) {
         return fields.get(name) == null ? absent : integer(name);
     }
 
+    /// @return the field as an object; one without fields when it is absent or something else
+    JsonObject object(String name) {
+        var object = new LinkedHashMap<String, @Nullable Object>();
+        if (fields.get(name) instanceof Map<?, ?> map) {
+            map.forEach((key, value) -> object.put(String.valueOf(key), value));
+        }
+        return new JsonObject(what + "." + name, object);
+    }
+
     /// @return the field as strings by name; empty when absent
     Map<String, String> strings(String name) {
         if (fields.get(name) == null) {

@@ -7,8 +7,9 @@ import java.util.Optional;
 public sealed interface Request {
 
     /// @param userExpressions evaluated after success, by name
+    /// @param transaction of the message's metadata, under `capsule`
     record Execute(String code, boolean silent, boolean storeHistory, Map<String, String> userExpressions,
-            boolean allowStdin, boolean stopOnError) implements Request {
+            boolean allowStdin, boolean stopOnError, Optional<String> transaction) implements Request {
         public Execute {
             userExpressions = Map.copyOf(userExpressions);
         }
@@ -65,7 +66,7 @@ public sealed interface Request {
     static Request parse(Message message) {
         var content = Json.parse(message.header().msgType(), message.content());
         return switch (message.header().msgType()) {
-            case "execute_request" -> execute(content);
+            case "execute_request" -> execute(content, Json.parse("metadata", message.metadata()));
             case "complete_request" -> {
                 String code = content.string("code");
                 yield new Complete(code, content.integer("cursor_pos", code.codePointCount(0, code.length())));
@@ -89,11 +90,11 @@ public sealed interface Request {
         };
     }
 
-    private static Execute execute(JsonObject content) {
+    private static Execute execute(JsonObject content, JsonObject metadata) {
         boolean silent = content.bool("silent", false);
         return new Execute(content.string("code"), silent, !silent && content.bool("store_history", true),
                 content.strings("user_expressions"), content.bool("allow_stdin", false),
-                content.bool("stop_on_error", true));
+                content.bool("stop_on_error", true), metadata.object("capsule").optionalString("transaction"));
     }
 
     private static HistoryQuery historyQuery(JsonObject content) {

@@ -11,6 +11,7 @@ import dev.capsule.session.Display;
 import dev.capsule.session.InputRequest;
 import dev.capsule.session.Outcome;
 import dev.capsule.session.Session;
+import dev.capsule.session.Transaction;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
@@ -133,7 +134,10 @@ final class Shell {
 
     private boolean answer(Turn turn, Exchange exchange, Request request) {
         switch (request) {
-            case Request.Execute execute -> execute(turn, exchange, execute);
+            case Request.Execute execute -> {
+                checkTransaction(execute);
+                execute(turn, exchange, execute);
+            }
             case Request.Complete(var code, var cursorPos) -> session.complete(code, cursorPos,
                     answer -> finish(exchange, complete(answer, cursorPos)));
             case Request.Inspect(var code, var cursorPos, var detail) -> session.inspect(code, cursorPos, detail,
@@ -172,6 +176,12 @@ final class Shell {
                 .orElseGet(() -> Content.isComplete("unknown", Optional.empty()));
     }
 
+    private static void checkTransaction(Request.Execute request) {
+        request.transaction().filter(name -> Transaction.named(name).isEmpty()).ifPresent(name -> {
+            throw new WireException("metadata.capsule.transaction \"" + name + "\" is no transaction policy");
+        });
+    }
+
     private void execute(Turn turn, Exchange exchange, Request.Execute request) {
         if (request.storeHistory()) {
             executionCount++;
@@ -186,7 +196,9 @@ final class Shell {
         var run = new CellRun(exchange, request, executionCount, history, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
         run.start(listener -> session.execute(new Session.Cell(request.code(), executionCount, request.silent(),
-                request.storeHistory(), request.allowStdin(), request.userExpressions()), listener));
+                request.storeHistory(), request.allowStdin(), request.userExpressions(), request.transaction()
+                        .map(name -> Transaction.named(name).orElseThrow())),
+                listener));
     }
 
     private void settled(CellRun run, Outcome outcome, Turn turn) {

@@ -21,10 +21,10 @@ import java.util.TreeMap;
 /// may, capabilities or not, which is a way out (`core_pattern`). It gets no environment, and its arguments through a
 /// descriptor, since both can be read from inside, as `/proc/1/environ` and `/proc/1/cmdline`.
 public final class Bubblewrap {
-    // 0 to 5 are the worker's own.
-    private static final int ARGUMENTS_FD = 6;
-    private static final int SECCOMP_FD = 7;
-    private static final int FIRST_FREE_FD = 8;
+    // 0 to 7 are the worker's own.
+    private static final int ARGUMENTS_FD = 8;
+    private static final int SECCOMP_FD = 9;
+    private static final int FIRST_FREE_FD = 10;
 
     /// The worker's user, as it sees itself.
     private static final int UID = 1000;

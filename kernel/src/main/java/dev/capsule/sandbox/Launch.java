@@ -14,7 +14,7 @@ import java.util.Optional;
 /// @param command the absolute path of a program, and its arguments; it inherits the descriptors of `worker/PROTOCOL.md`
 /// @param environment all that the process gets to see
 /// @param directory its working directory
-/// @param descriptors what else the process finds open, by number, from 6 on
+/// @param descriptors what else the process finds open, by number, from 8 on
 /// @param confinement what the thread that starts the process does to itself before
 /// @param depth how many processes there are from the started one down to the worker: 0 when they are the same
 /// @param leftovers directories to make for the process' user, and to remove when it has ended, in whatever way, or this
@@ -26,6 +26,13 @@ public record Launch(String program, List<String> command, Map<String, String> e
         Map<Integer, Source> descriptors, Confinement confinement, List<Path> leftovers, int depth,
         int user, Optional<Quota> quota) {
     public static final int KERNELS_OWN = -1;
+
+    /// How many snapshots of a worker there are at the most.
+    public static final int MAX_SNAPSHOTS = 16;
+
+    /// How many processes a worker needs beside those that its cells may have: its snapshots, the supervisor, and those
+    /// that make or wake a snapshot (`worker/PROTOCOL.md`, section 6).
+    public static final int OWN_PROCESSES = MAX_SNAPSHOTS + 4;
 
     /// Variables that are about the kernel's own process and would mislead a worker.
     private static final List<String> WITHHELD = List.of("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",

@@ -11,12 +11,13 @@ import java.util.List;
 final class ResourceLimits {
     private ResourceLimits() {}
 
-    /// @param processes how many the worker's user may have, with those it has already
+    /// @param processes how many the worker's user may have, with those it has already, but for the worker's own
     /// @return a command that runs the command after it under the limits
     static List<String> command(Path prlimit, Limits limits, long processes) {
         // Not the address space, of which much is only reserved, but what of it is private and can be written: a cell
         // that asks for too much gets a MemoryError and keeps its variables.
-        return List.of(prlimit.toString(), "--nproc=" + processes, "--nofile=" + limits.descriptors(),
+        return List.of(prlimit.toString(), "--nproc=" + (processes + Launch.OWN_PROCESSES),
+                "--nofile=" + limits.descriptors(),
                 "--fsize=" + limits.fileBytes(), "--data=" + limits.memoryBytes(), "--core=0", "--");
     }
 

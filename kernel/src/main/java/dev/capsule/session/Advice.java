@@ -24,6 +24,11 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
         SANDBOXED, FREE
     }
 
+    /// What has become of the variables when a cell was stopped.
+    enum Variables {
+        KEPT, AS_BEFORE
+    }
+
     private enum Cause {
         MEMORY, DESCRIPTORS, PROCESSES, FILE_SIZE, TMP, KILLED, NETWORK, FILES
     }
@@ -65,11 +70,14 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
     /// How an execution has failed that exceeded a limit.
     ///
     /// @param outcome how it ended
-    Outcome failed(Limit limit, Outcome outcome) {
+    Outcome failed(Limit limit, Outcome outcome, Variables variables) {
         String what = outcome instanceof Outcome.Failed(var ename, var evalue, _, _)
                 && ename.equals(Outcome.WORKER_DIED)
                         ? evalue + "\nCapsule: "
-                        : "the cell was stopped; the variables are kept: ";
+                        : "the cell was stopped; the variables are %s: ".formatted(switch (variables) {
+                            case KEPT -> "kept";
+                            case AS_BEFORE -> "as they were before it";
+                        });
         return Outcome.Failed.because("LimitExceeded", what + raise(limit));
     }
 

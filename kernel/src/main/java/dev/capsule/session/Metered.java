@@ -27,6 +27,7 @@ final class Metered implements ExecutionListener {
 
     // Guarded by this.
     private Optional<Limit> exceeded = Optional.empty();
+    private Advice.Variables variables = Advice.Variables.KEPT;
     private boolean settled;
 
     Metered(ExecutionListener listener, long outputBytes, Advice advice) {
@@ -57,6 +58,18 @@ final class Metered implements ExecutionListener {
         }
     }
 
+    /// The execution has ended already, with its worker, for it had exceeded a limit.
+    synchronized void endedBy(Limit limit) {
+        if (exceeded.isEmpty()) {
+            exceeded = Optional.of(limit);
+        }
+    }
+
+    /// What the execution has done to the variables is undone.
+    synchronized void rolledBack() {
+        variables = Advice.Variables.AS_BEFORE;
+    }
+
     /// The limit that the execution has failed for, if any.
     synchronized Optional<Limit> exceeded() {
         return exceeded;
@@ -75,7 +88,12 @@ final class Metered implements ExecutionListener {
     }
 
     private void note(String what, Limit limit) {
-        listener.stream("stderr", "[Capsule: %s: %s]%n".formatted(what, advice.raise(limit)).getBytes(UTF_8));
+        note(what + ": " + advice.raise(limit));
+    }
+
+    /// Adds what the kernel has to say, which is not metered.
+    void note(String text) {
+        listener.stream("stderr", "[Capsule: %s]\n".formatted(text).getBytes(UTF_8));
     }
 
     /// @return whether so many bytes more may go out
@@ -151,11 +169,11 @@ final class Metered implements ExecutionListener {
 
     @Override
     public void settled(Outcome outcome) {
-        Optional<Limit> limit;
+        Outcome told;
         synchronized (this) {
             settled = true;
-            limit = exceeded;
+            told = exceeded.map(limit -> advice.failed(limit, outcome, variables)).orElse(outcome);
         }
-        listener.settled(limit.map(which -> advice.failed(which, outcome)).orElse(outcome));
+        listener.settled(told);
     }
 }

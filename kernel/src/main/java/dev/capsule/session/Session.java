@@ -43,6 +43,10 @@ public final class Session {
     private static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
+    private static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are"
+            + " lost.";
+    private static final int MAX_REASON_CHARS = 200;
+
     /// Executions whose late output still finds its cell.
     private static final int REMEMBERED_EXECUTIONS = 1_000;
 
@@ -74,12 +78,24 @@ public final class Session {
     };
     private Optional<String> languageVersion = Optional.empty();
     private boolean closed;
+    private final Snapshots snapshots = new Snapshots();
+    /// While a snapshot is to serve, until it does.
+    private Optional<Restoration> restoring = Optional.empty();
+    private boolean ranSinceRevival;
+    /// What happened between two cells, to be told with the next.
+    private Optional<String> untold = Optional.empty();
+    private Transaction transaction = Transaction.COMMIT_ALWAYS;
+
+    /// @param cause why the process before it has ended
+    /// @param done told nothing when the snapshot serves, or else why it does not
+    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
 
     /// One cell's run.
     private static final class Execution {
         private final String id;
         private final int count;
         private final Metered listener;
+        private final Rollback rollback;
 
         // Guarded by the session.
         private Optional<Future<?>> deadline = Optional.empty();
@@ -89,11 +105,20 @@ public final class Session {
         // Of the worker's thread, which is also the one that settles an execution with an error.
         private boolean errorShown;
 
-        Execution(String id, int count, Metered listener) {
+        Execution(String id, int count, Metered listener, Rollback rollback) {
             this.id = id;
             this.count = count;
             this.listener = listener;
+            this.rollback = rollback;
         }
+    }
+
+    /// What becomes of a cell's effects.
+    private sealed interface Rollback {
+        record Never() implements Rollback {}
+
+        /// @param to the state before the cell
+        record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
     }
 
     /// @param profile what its cells may use up, and what of their outputs leaves
@@ -121,6 +146,7 @@ public final class Session {
     private void startWorker() {
         greeted = false;
         unsent.clear();
+        snapshots.clear();
         var attendant = new Attendant(++workerCount);
         current = Optional.of(attendant);
         try {
@@ -132,13 +158,143 @@ public final class Session {
 
     /// Runs a cell. Only when the one before is settled may the next be given.
     public void execute(Cell cell, ExecutionListener listener) {
+        var command = Command.parse(cell.code());
+        Transaction policy;
         synchronized (this) {
             if (running.isPresent()) {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
+            if (cell.storeHistory()) {
+                snapshots.given(cell.executionCount(), cell.code());
+            }
+            policy = cell.transaction().orElse(transaction);
+        }
+        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
+        if (command.isPresent()) {
+            // On another thread: who gives a cell is told of it when that is done.
+            clock.execute(() -> run(command.get(), cell, listener));
+        } else {
+            transact(policy, cell, listener);
+        }
+    }
+
+    private void run(Command command, Cell cell, ExecutionListener listener) {
+        switch (command) {
+            case Command.Malformed(var message) -> listener.settled(Outcome.Failed.because("UsageError", message));
+            case Command.Snapshots() -> list(cell, listener);
+            case Command.Undo(var cells) -> undo(cells, cell, listener);
+            case Command.GoTo(var count) -> {
+                Optional<Snapshots.Snapshot> target;
+                synchronized (this) {
+                    target = snapshots.after(count);
+                }
+                goTo(target, "there is no snapshot of the state after In [%d]; %%snapshots lists those that there are"
+                        .formatted(count), cell, listener);
+            }
+            case Command.SetTransaction(var policy) -> {
+                synchronized (this) {
+                    transaction = policy;
+                }
+                answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
+            }
+            case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
+        }
+    }
+
+    private void list(Cell cell, ExecutionListener listener) {
+        var memory = live().map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
+        String text;
+        synchronized (this) {
+            text = snapshots.list(memory);
+        }
+        answer(text, cell, listener);
+    }
+
+    private synchronized Optional<WorkerProcess> live() {
+        return worker;
+    }
+
+    private void undo(int cells, Cell cell, ExecutionListener listener) {
+        Optional<Snapshots.Snapshot> target;
+        String why;
+        synchronized (this) {
+            var state = snapshots.back(cells);
+            target = state.flatMap(snapshots::of);
+            why = state.isEmpty()
+                    ? "fewer than %d cells have been run since the state was fresh".formatted(cells)
+                    : "there is no snapshot of the state before them (%s); %%snapshots lists those that there are"
+                            .formatted(snapshots.why());
+        }
+        goTo(target, why, cell, listener);
+    }
+
+    private void goTo(Optional<Snapshots.Snapshot> target, String why, Cell cell, ExecutionListener listener) {
+        if (target.isEmpty()) {
+            listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
+            return;
+        }
+        var way = new Snapshots.Way(target.get(), List.of());
+        restore(way, "cells are taken back", problem -> {
+            if (problem.isPresent()) {
+                listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
+            } else {
+                answer(snapshots.describe(way) + "\n", cell, listener);
+            }
+        });
+    }
+
+    private void answer(String text, Cell cell, ExecutionListener listener) {
+        if (!cell.silent()) {
+            listener.stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8));
+        }
+        listener.settled(new Outcome.Succeeded("{}".getBytes(StandardCharsets.UTF_8),
+                "[]".getBytes(StandardCharsets.UTF_8)));
+    }
+
+    /// Ends the live process and has a snapshot take its place.
+    private void restore(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {
+        synchronized (this) {
+            restoring = Optional.of(new Restoration(way, cause, done));
+            worker.ifPresent(WorkerProcess::killLive);
+        }
+    }
+
+    private void transact(Transaction policy, Cell cell, ExecutionListener listener) {
+        if (policy == Transaction.COMMIT_ALWAYS) {
+            start(cell, listener, new Rollback.Never());
+            return;
+        }
+        synchronized (this) {
+            var promise = promises.create(Optional.of(QUESTION_DEADLINE), _ -> {
+                Optional<Snapshots.Snapshot> before;
+                String why;
+                synchronized (this) {
+                    before = snapshots.of(snapshots.present());
+                    why = snapshots.why();
+                }
+                if (before.isPresent()) {
+                    start(cell, listener, new Rollback.By(policy, before.get()));
+                } else {
+                    listener.settled(Outcome.Failed.because("TransactionError",
+                            "the cell was not run, for its effects could not be taken back: " + why));
+                }
+            });
+            send(new Frame.Keep(promise.id()));
+        }
+    }
+
+    private void start(Cell cell, ExecutionListener listener, Rollback rollback) {
+        synchronized (this) {
             var promise = promises.create(Optional.empty(), this::executionSettled);
             var execution = new Execution(promise.id(), cell.executionCount(),
-                    new Metered(listener, profile.limits().outputBytes(), advice));
+                    new Metered(listener, profile.limits().outputBytes(), advice), rollback);
+            if (!cell.silent()) {
+                untold.ifPresent(execution.listener::note);
+                untold = Optional.empty();
+            }
+            snapshots.runs(execution.id,
+                    cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty());
+            ranSinceRevival = true;
             execution.listener.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
                 execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
@@ -150,14 +306,18 @@ public final class Session {
             send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
                     cell.allowStdin(), cell.userExpressions(), cell.code()));
         }
-        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
     }
 
+    /// @param transaction empty for the session's own
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
     public record Cell(String code, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
-            Map<String, String> userExpressions) {
+            Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
             userExpressions = Map.copyOf(userExpressions);
+        }
+
+        private Cell withCode(String other) {
+            return new Cell(other, executionCount, silent, storeHistory, allowStdin, userExpressions, transaction);
         }
     }
 
@@ -238,15 +398,11 @@ public final class Session {
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
                 audit.accept(new Event.Killed(workerCount, "interrupted, and still running " + KILL_AFTER + " later"));
-                live.kill();
+                live.killLive();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
         // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
         inputs.settleAll(new Settlement.Canceled<>("interrupted"));
-    }
-
-    private synchronized Optional<WorkerProcess> worker() {
-        return worker;
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
@@ -283,18 +439,45 @@ public final class Session {
                     && worker.get().killedForMemory();
         }
         if (execution.listener.isBomb()) {
-            worker().ifPresent(WorkerProcess::endOthers);
+            live().ifPresent(WorkerProcess::endOthers);
         }
-        remarks.get().forEach(remark -> execution.listener.stream("stderr",
-                "[Capsule: %s]\n".formatted(remark).getBytes(StandardCharsets.UTF_8)));
+        remarks.get().forEach(execution.listener::note);
         var outcome = outcome(settlement, execution, killedForMemory);
-        execution.listener.exceeded().ifPresent(limit -> audit.accept(
+        var exceeded = execution.listener.exceeded();
+        exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
         var withheld = outlet.takeWithheld();
         if (!withheld.isEmpty()) {
             audit.accept(new Event.OutputWithheld(execution.count, withheld));
         }
-        execution.listener.settled(outcome);
+        switch (execution.rollback) {
+            case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS
+                    || outcome instanceof Outcome.Failed || exceeded.isPresent() ->
+                rollBack(to, execution.listener, outcome);
+            case Rollback.By _,Rollback.Never _ -> execution.listener.settled(outcome);
+        }
+    }
+
+    private void rollBack(Snapshots.Snapshot to, Metered listener, Outcome outcome) {
+        boolean there;
+        boolean kept;
+        synchronized (this) {
+            there = snapshots.present() == to.state();
+            kept = snapshots.of(to.state()).isPresent();
+        }
+        if (there || !kept) {
+            // The worker has died, and the outcome says what has become of its state.
+            listener.settled(outcome);
+            return;
+        }
+        var way = new Snapshots.Way(to, List.of());
+        restore(way, "a cell is rolled back", problem -> {
+            if (problem.isEmpty()) {
+                listener.rolledBack();
+            }
+            listener.note(problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
+            listener.settled(outcome);
+        });
     }
 
     private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution, boolean killedForMemory) {
@@ -354,6 +537,22 @@ public final class Session {
                 case Frame.LateStream(var id, var stream, var text) ->
                     emitter(id).listener.stream(stream.wireName(), text);
                 case Frame.Input input -> ask(input);
+                case Frame.Snapshot(var pid, var after) -> {
+                    synchronized (Session.this) {
+                        snapshots.made(pid, after).forEach(worker.orElseThrow()::drop);
+                    }
+                }
+                case Frame.NoSnapshot(_, var reason) -> {
+                    synchronized (Session.this) {
+                        snapshots.refused(shortened(reason));
+                    }
+                }
+                case Frame.Revived _ -> revived();
+                case Frame.Died(var pid, _) -> {
+                    synchronized (Session.this) {
+                        snapshots.gone(pid);
+                    }
+                }
                 case Frame.Resolve resolve -> resolved(resolve);
                 case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
                     var error = advice.explain(new Outcome.Failed(ename, evalue, traceback, true), false);
@@ -466,6 +665,85 @@ public final class Session {
             owner.ifPresent(execution -> execution.listener.stream(stream.wireName(), text));
         }
 
+        /// User code may have made it up.
+        private String shortened(String reason) {
+            String plain = reason.replaceAll("\\p{Cntrl}", " ");
+            return plain.length() > MAX_REASON_CHARS ? plain.substring(0, MAX_REASON_CHARS) + "…" : plain;
+        }
+
+        @Override
+        public Optional<Integer> died(End end) {
+            synchronized (Session.this) {
+                if (current.filter(this::equals).isEmpty() || closed) {
+                    return Optional.empty();
+                }
+                greeted = false;
+                unsent.clear();
+                if (restoring.isEmpty()) {
+                    if (!ranSinceRevival) {
+                        // Of that state nothing comes that lives.
+                        snapshots.of(snapshots.present()).ifPresent(snapshot -> {
+                            snapshots.gone(snapshot.pid());
+                            worker.ifPresent(process -> process.drop(snapshot.pid()));
+                        });
+                    }
+                    var way = snapshots.from(running.isPresent() ? snapshots.before() : snapshots.present());
+                    String cause = happened(end);
+                    List<String> lost = promises.openIds();
+                    restoring = way.map(to -> new Restoration(to, end.cause(), problem -> {
+                        if (problem.isEmpty()) {
+                            recovered(cause, to, lost);
+                        }
+                    }));
+                    if (restoring.isPresent()) {
+                        noteCause(end);
+                    }
+                }
+                LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
+                return restoring.map(restoration -> restoration.way().to().pid());
+            }
+        }
+
+        private void noteCause(End end) {
+            if (end instanceof End.LimitExceeded(var limit)) {
+                running.ifPresent(execution -> execution.listener.endedBy(limit));
+            }
+            if (end instanceof End.Violation(var message)) {
+                audit.accept(new Event.ProtocolViolation(number, message));
+            }
+        }
+
+        private void recovered(String cause, Snapshots.Way way, List<String> lost) {
+            String told;
+            synchronized (Session.this) {
+                told = cause + " " + snapshots.describe(way);
+                if (running.isEmpty()) {
+                    untold = Optional.of(told);
+                }
+            }
+            inputs.settleAll(new Settlement.Canceled<>("the worker's process is gone"));
+            lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(told)));
+        }
+
+        private void revived() {
+            Restoration restoration;
+            synchronized (Session.this) {
+                restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
+                restoring = Optional.empty();
+                ranSinceRevival = false;
+                greeted = true;
+                var missed = snapshots.restored(restoration.way().to());
+                var process = worker.orElseThrow();
+                if (!missed.isEmpty()) {
+                    process.send(new Frame.Inputs(missed));
+                }
+                unsent.forEach(process::send);
+                unsent.clear();
+            }
+            audit.accept(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
+            restoration.done().accept(Optional.empty());
+        }
+
         @Override
         public void exceeded(Limit limit) {
             Optional<Execution> owner;
@@ -488,6 +766,7 @@ public final class Session {
         public void ended(End end) {
             String cause;
             List<String> lost;
+            Optional<Restoration> failed;
             synchronized (Session.this) {
                 if (current.filter(this::equals).isEmpty()) {
                     // A start that failed and was tried again since.
@@ -497,9 +776,12 @@ public final class Session {
                 greeted = false;
                 unsent.clear();
                 cause = describe(end);
-                if (end instanceof End.LimitExceeded(var limit)) {
-                    running.ifPresent(execution -> execution.listener.exceed(limit));
+                failed = restoring;
+                restoring = Optional.empty();
+                if (running.isEmpty() && !closed && !(end instanceof End.NotStarted)) {
+                    untold = Optional.of(cause);
                 }
+                noteCause(end);
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
                 // A worker that could not start would hardly fare better at once; the next cell tries again.
@@ -508,23 +790,28 @@ public final class Session {
                 }
             }
             LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
-            if (end instanceof End.Violation(var message)) {
-                audit.accept(new Event.ProtocolViolation(number, message));
-            }
             audit.accept(new Event.WorkerEnded(number, end.cause()));
             inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
             lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
+            failed.ifPresent(restoration -> restoration.done().accept(Optional.of(
+                    "the snapshot could not be woken." + LOST)));
         }
 
         private String describe(End end) {
             if (end instanceof End.NotStarted) {
                 return "the worker " + end.cause();
             }
-            String lost = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
+            return happened(end) + LOST;
+        }
+
+        private String happened(End end) {
+            if (running.isEmpty()) {
+                return "the worker %s between two cells.".formatted(end.cause());
+            }
             return running.filter(execution -> execution.killed).isPresent()
-                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed.%s"
-                            .formatted(KILL_AFTER.toSeconds(), lost)
-                    : "the worker %s while it ran this cell.%s".formatted(end.cause(), lost);
+                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
+                            .formatted(KILL_AFTER.toSeconds())
+                    : "the worker %s while it ran this cell.".formatted(end.cause());
         }
     }
 }

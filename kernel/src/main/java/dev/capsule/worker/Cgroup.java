@@ -259,6 +259,17 @@ final class Cgroup {
         return 0;
     }
 
+    /// What its processes have in memory that is of no file.
+    long anonymousBytes() throws IOException {
+        String field = place.version() == Place.Version.ONE ? "rss " : "anon ";
+        for (String line : Files.readAllLines(file("memory", "memory.stat"))) {
+            if (line.startsWith(field)) {
+                return Long.parseLong(line.substring(field.length()).strip());
+            }
+        }
+        return 0;
+    }
+
     /// Ends whatever is in the group, and removes it.
     void close() {
         try {

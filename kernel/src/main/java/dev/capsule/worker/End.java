@@ -54,6 +54,12 @@ public sealed interface End {
         }
     }
 
+    /// @param status as `wait(2)` has it
+    static End ofStatus(int status) {
+        int signal = status & 0x7f;
+        return signal == 0 ? new Exited(status >> 8 & 0xff) : new Signaled(signal);
+    }
+
     /// @param exitValue as [Process#exitValue] gives it
     static End of(int exitValue) {
         return exitValue > 128 && exitValue <= 128 + 64 ? new Signaled(exitValue - 128) : new Exited(exitValue);

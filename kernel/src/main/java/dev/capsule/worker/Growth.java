@@ -11,7 +11,10 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /// How much a directory on disk has grown since a worker was started. Looks at the whole file system first, which is
 /// cheap; only when that has grown by as much as is left, adds up what has been changed in the directory. Never follows a
@@ -55,6 +58,8 @@ final class Growth {
     private long notBefore = System.nanoTime();
 
     private int entries;
+    /// Files without a name, which several processes may have open.
+    private final Set<List<Object>> unnamed = new HashSet<>();
     private boolean everything;
 
     /// @throws IOException if the directory is not there
@@ -117,6 +122,7 @@ final class Growth {
     private long changed(ProcessTree.Find processes, long grown) throws IOException {
         entries = 0;
         everything = true;
+        unnamed.clear();
         long bytes = 0;
         int directory = Posix.openPlace(root);
         try {
@@ -178,11 +184,13 @@ final class Growth {
 
     private long unnamed(Path descriptor) {
         try {
-            var attributes = Files.readAttributes(descriptor, "unix:mode,ctime,size,nlink");
+            var attributes = Files.readAttributes(descriptor, "unix:mode,ctime,size,nlink,dev,ino");
             boolean counts = (mode(attributes) & TYPE) == REGULAR && Integer.valueOf(0).equals(attributes.get("nlink"))
                     && isNew(attributes);
             // Where it was, as its process sees that, who has the directory under the name that it has here.
-            return counts && Files.readSymbolicLink(descriptor).startsWith(root) ? size(attributes) : 0;
+            boolean ours = counts && Files.readSymbolicLink(descriptor).startsWith(root)
+                    && unnamed.add(List.of(attributes.get("dev"), attributes.get("ino")));
+            return ours ? size(attributes) : 0;
         } catch (IOException e) {
             // It was closed meanwhile.
             return 0;

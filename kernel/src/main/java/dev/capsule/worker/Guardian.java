@@ -15,29 +15,47 @@ import java.util.Optional;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 
-/// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the process groups of the
-/// workers without a sandbox, whose children would otherwise go on, and removes the control groups of the others, which
-/// would otherwise stay. It learns of the kernel's end by the end of its input. (What is in a sandbox ends with that, see
+/// A small process that outlives the kernel by a moment: when the kernel is killed, it kills the sessions of the workers
+/// without a sandbox, whose processes would otherwise go on, and removes the control groups of the others, which would
+/// otherwise stay. It learns of the kernel's end by the end of its input. (What is in a sandbox ends with that, see
 /// [Keeper].)
 final class Guardian {
     private static final Logger LOG = System.getLogger(Guardian.class.getName());
 
-    /// Each line replaces the list of groups: the number of a process group, or the directory of a control group. From
-    /// that, who is ending is gone in a moment, and nothing tells when.
+    /// Each line replaces the list of groups: the number of a session, or the directory of a control group. In the lists
+    /// of processes, a session's number is the fourth field after the name, which is in parentheses and may have anything
+    /// in it. From a control group, who is ending is gone in a moment, and nothing tells when.
     private static final String SCRIPT = """
             IFS='	'
             while read -r line; do groups=$line; done
+            sessions=
+            directories=
             for group in $groups; do
                 case $group in
-                /*)
-                    tries=1000
-                    until [ $tries = 0 ] || [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; do
-                        tries=$((tries - 1))
-                        while read -r process; do kill -s KILL "$process"; done <"$group/cgroup.procs"
-                    done 2>/dev/null
-                    ;;
-                *) kill -s KILL -- -"$group" ;;
+                /*) directories="$directories	$group" ;;
+                *) sessions="$sessions $group" ;;
                 esac
+            done
+            unset IFS
+            found=${sessions:+some}
+            while [ "$found" ]; do
+                found=
+                for file in /proc/[0-9]*/stat; do
+                    read -r line 2>/dev/null <"$file" || continue
+                    set -- ${line##*) }
+                    for session in $sessions; do
+                        [ "$4" = "$session" ] && [ "$1" != Z ] && found="$found ${line%% *}"
+                    done
+                done
+                [ "$found" ] && kill -s KILL $found
+            done
+            IFS='	'
+            for group in $directories; do
+                tries=1000
+                until [ $tries = 0 ] || [ ! -d "$group" ] || rmdir "$group" 2>/dev/null; do
+                    tries=$((tries - 1))
+                    while read -r process; do kill -s KILL "$process"; done <"$group/cgroup.procs"
+                done 2>/dev/null
             done
             """;
 
@@ -48,9 +66,9 @@ final class Guardian {
 
     private Guardian() {}
 
-    /// @param group the number of a worker's process, which leads its group
-    static void guard(long group) {
-        add(List.of(Long.toString(group)));
+    /// @param session the number of a worker's first process, which leads its session
+    static void guard(long session) {
+        add(List.of(Long.toString(session)));
     }
 
     /// @param groups the directories of control groups
@@ -58,8 +76,8 @@ final class Guardian {
         add(groups.stream().map(Path::toString).toList());
     }
 
-    static void release(long group) {
-        remove(List.of(Long.toString(group)));
+    static void release(long session) {
+        remove(List.of(Long.toString(session)));
     }
 
     static void release(List<Path> groups) {

@@ -63,6 +63,11 @@ final class PipeWriter {
         return true;
     }
 
+    /// Drops what the pipe has not taken.
+    synchronized void discard() {
+        backlog.clear();
+    }
+
     synchronized void close() {
         if (!closed) {
             closed = true;

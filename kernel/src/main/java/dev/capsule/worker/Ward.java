@@ -56,6 +56,7 @@ final class Ward {
     private final Quota quota;
     private final int depth;
     private final Child child;
+    private final Supervisor supervisor;
     private final Subject subject;
     private final Optional<Cgroup> group;
     private final List<Growth> growing = new ArrayList<>();
@@ -63,7 +64,7 @@ final class Ward {
     private volatile boolean asked;
     private volatile boolean closed;
 
-    /// The processes that have built the sandbox and, last, the worker itself; empty before the first look.
+    /// The processes that have built the sandbox and, last, the worker's first; empty before the first look.
     private volatile List<Long> chain = List.of();
     private volatile long knownKills;
     private volatile long killedAtNanos = System.nanoTime() - RECENT_NANOS;
@@ -76,10 +77,12 @@ final class Ward {
     private final Set<Path> crowded = new HashSet<>();
     private boolean exceededIdle;
 
-    private Ward(Quota quota, int depth, Child child, Subject subject, Optional<Cgroup> group) {
+    private Ward(Quota quota, int depth, Child child, Supervisor supervisor, Subject subject,
+            Optional<Cgroup> group) {
         this.quota = quota;
         this.depth = depth;
         this.child = child;
+        this.supervisor = supervisor;
         this.subject = subject;
         this.group = group;
     }
@@ -102,11 +105,13 @@ final class Ward {
     ///
     /// @param number of the worker
     /// @throws IOException if it cannot be limited: it must then be ended
-    static Ward of(int number, Launch launch, Quota quota, Child child, Subject subject) throws IOException {
+    static Ward of(int number, Launch launch, Quota quota, Child child, Supervisor supervisor, Subject subject)
+            throws IOException {
         var group = Groups.PLACE.isPresent()
-                ? Optional.of(Cgroup.make(Groups.PLACE.get(), number, quota.limits(), launch.depth()))
+                ? Optional.of(Cgroup.make(Groups.PLACE.get(), number, quota.limits(),
+                        launch.depth() + Launch.OWN_PROCESSES))
                 : Optional.<Cgroup>empty();
-        var ward = new Ward(quota, launch.depth(), child, subject, group);
+        var ward = new Ward(quota, launch.depth(), child, supervisor, subject, group);
         try {
             for (var entry : quota.growing().entrySet()) {
                 ward.growing.add(new Growth(entry.getKey(), entry.getValue(), ward.limitOf(entry.getKey())));
@@ -151,7 +156,7 @@ final class Ward {
         Watchdog.wake();
     }
 
-    /// Ends whatever the worker has started. Meant for when it does not start more: when its cell has ended.
+    /// Ends whatever the worker's cells have started. Meant for when it does not start more: when its cell has ended.
     void endOthers() {
         growing.forEach(Growth::forgive);
         try {
@@ -235,13 +240,17 @@ final class Ward {
         int tasks = group.isPresent()
                 ? group.get().tasks()
                 : tree.values().stream().mapToInt(Integer::intValue).sum();
-        processes(tasks - depth, now);
+        int own = depth + supervisor.processes();
+        processes(tasks - own, own, now);
         if (group.isPresent()) {
             long kills = kills();
             if (kills > knownKills) {
                 killedAtNanos = now;
                 knownKills = kills;
                 subject.curtailed(Limit.MEMORY);
+            }
+            if (group.get().anonymousBytes() > quota.limits().memoryBytes() / 4 * 3) {
+                supervisor.endOldest();
             }
         } else {
             memory(tree.keySet(), now);
@@ -254,7 +263,7 @@ final class Ward {
                 exceeded(growth.limit());
             }
         }
-        return tasks > depth + 1;
+        return tasks > own + 1;
     }
 
     private List<Long> chain() {
@@ -281,14 +290,15 @@ final class Ward {
     private Set<Long> others() throws IOException {
         var others = new HashSet<>(processes());
         others.removeAll(chain);
+        others.removeAll(supervisor.spared(others));
         return others;
     }
 
-    private void processes(int count, long now) throws IOException {
+    private void processes(int count, int own, long now) throws IOException {
         // What begins and ends all the time is seldom all there.
         int full = quota.limits().processes() / 16 * 15;
         // Those count that have ended and were not waited for; but they do no harm.
-        if (count < full || processes().stream().mapToInt(ProcessTree::threads).sum() < full) {
+        if (count < full || processes().stream().mapToInt(ProcessTree::threads).sum() - own < full) {
             fullSinceNanos = -1;
         } else if (fullSinceNanos < 0) {
             fullSinceNanos = now;
@@ -312,20 +322,26 @@ final class Ward {
         }
     }
 
-    /// As the system does it for a control group: who has the most is ended.
+    /// As the system does it for a control group: who has the most is ended. But where there would be room enough without
+    /// the snapshots, those are, the oldest first.
     private void memory(Set<Long> pids, long now) {
         long most = quota.limits().memoryBytes();
         if (pids.stream().mapToLong(ProcessTree::residentBytes).sum() <= most) {
             return;
         }
         // What they share was counted for each.
+        var snapshots = supervisor.snapshotsAmong(pids);
         long sum = 0;
+        long without = 0;
         long largest = 0;
         long victim = child.pid();
         for (long pid : pids) {
-            long bytes = ProcessTree.proportionalBytes(pid).orElseGet(() -> ProcessTree.residentBytes(pid));
+            boolean copy = snapshots.containsValue(pid);
+            long resident = copy ? 0 : ProcessTree.residentBytes(pid);
+            long bytes = ProcessTree.proportionalBytes(pid).orElse(resident);
             sum += bytes;
-            if (bytes > largest) {
+            without += resident;
+            if (!copy && bytes > largest) {
                 largest = bytes;
                 victim = pid;
             }
@@ -333,12 +349,27 @@ final class Ward {
         if (sum <= most) {
             return;
         }
+        if (without <= most) {
+            drop(snapshots, sum - most);
+            return;
+        }
         killedAtNanos = now;
-        if (chain.contains(victim)) {
+        if (chain.contains(victim) || supervisor.isLive(victim)) {
             subject.condemn(new End.LimitExceeded(Limit.MEMORY));
         } else {
             Posix.kill(victim, Posix.SIGKILL);
             subject.curtailed(Limit.MEMORY);
+        }
+    }
+
+    private void drop(Map<Integer, Long> snapshots, long bytes) {
+        long left = bytes;
+        for (var snapshot : snapshots.entrySet()) {
+            if (left <= 0) {
+                return;
+            }
+            left -= ProcessTree.proportionalBytes(snapshot.getValue()).orElse(0);
+            supervisor.end(snapshot.getKey());
         }
     }
 

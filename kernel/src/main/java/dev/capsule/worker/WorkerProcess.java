@@ -17,8 +17,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -61,7 +63,8 @@ public final class WorkerProcess {
     private static final int WAKE_SLOT = 3;
     private static final int REQUESTS_SLOT = 4;
     private static final int CONTROL_SLOT = 5;
-    private static final int SLOTS = 6;
+    private static final int REPORTS_SLOT = 6;
+    private static final int SLOTS = 7;
 
     /// The budget of one execution; output through descriptors 1 and 2 is not part of it.
     private static final int MAX_FRAMES = 1_000_000;
@@ -80,6 +83,11 @@ public final class WorkerProcess {
         /// @param number tells the worker from earlier ones
         /// @throws IOException if there is no way; the message is for a person
         Launch next(int number) throws IOException;
+
+        /// Whether workers are to be supervised, which is what snapshots need.
+        default boolean supervised() {
+            return true;
+        }
     }
 
     /// Hears what the process says; every call comes on its thread.
@@ -89,6 +97,14 @@ public final class WorkerProcess {
 
         /// @param text UTF-8 that belongs to the running execution, or to the last one
         void output(Frame.Stream stream, byte[] text);
+
+        /// The live process has ended, and with it all that it has started; all that they said has been delivered. What is
+        /// sent from here on is for the process that comes of the snapshot, which says so by [Frame.Revived].
+        ///
+        /// @return the snapshot to wake; empty to have the worker end
+        default Optional<Integer> died(End end) {
+            return Optional.empty();
+        }
 
         /// The running cell has exceeded a limit and is to be stopped. Comes on a thread of the kernel's, and the cell may
         /// have ended meanwhile.
@@ -115,6 +131,11 @@ public final class WorkerProcess {
     private final Posix.Pipe frames;
     private final int requestsReadEnd;
     private final int controlReadEnd;
+    private final Posix.Pipe reports;
+    private final int ordersReadEnd;
+    private final PipeWriter orders;
+    private final Supervisor supervisor;
+    private final FrameDecoder decoder = new FrameDecoder();
 
     // Guarded by this; all three from the start of the process on.
     private Optional<Launch> launch = Optional.empty();
@@ -156,6 +177,11 @@ public final class WorkerProcess {
         stdout = open();
         stderr = open();
         wakePipe = open();
+        reports = open();
+        var ordersPipe = open();
+        ordersReadEnd = ordersPipe.readEnd();
+        orders = writer(ordersPipe);
+        supervisor = new Supervisor(orders, reports.readEnd());
         requestsReadEnd = requestsPipe.readEnd();
         controlReadEnd = controlPipe.readEnd();
         requests = writer(requestsPipe);
@@ -216,7 +242,8 @@ public final class WorkerProcess {
                 running = Optional.of(execute.id());
                 yield requests.write(bytes) && !parked;
             }
-            case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _ -> requests.write(bytes);
+            case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
+                requests.write(bytes);
             case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
@@ -231,10 +258,33 @@ public final class WorkerProcess {
 
     /// Signals the worker from outside: it is continued in case it is stopped, and gets SIGINT.
     public synchronized void interruptFromOutside() {
+        if (supervisor.signal(Posix.SIGCONT, Posix.SIGINT)) {
+            return;
+        }
         process.flatMap(live -> live.descendant(launch.orElseThrow().depth())).ifPresent(pid -> {
             Posix.kill(pid, Posix.SIGCONT);
             Posix.kill(pid, Posix.SIGINT);
         });
+    }
+
+    /// Ends the process that runs the cells, whose end is then told by [Listener#died]. Where there is no supervisor, or it
+    /// does not do as it is told, the whole worker ends.
+    public void killLive() {
+        if (supervisor.endLive()) {
+            wake();
+        } else {
+            kill();
+        }
+    }
+
+    /// Ends a snapshot.
+    public void drop(int snapshot) {
+        supervisor.end(snapshot);
+    }
+
+    /// What the snapshots have in memory, in bytes by their numbers; those that cannot be read are left out.
+    public Map<Integer, Long> memoryOfSnapshots() {
+        return launched().map(child -> supervisor.memory(child.pid())).orElse(Map.of());
     }
 
     /// Ends the process and all that it started, now.
@@ -298,6 +348,7 @@ public final class WorkerProcess {
         ward().ifPresent(Ward::close);
         requests.close();
         control.close();
+        orders.close();
         wake.close();
         descriptors.forEach(Posix::close);
     }
@@ -308,8 +359,12 @@ public final class WorkerProcess {
         int nothing = Posix.openToRead(NOTHING);
         Child started;
         try {
-            started = Child.start(launch, List.of(nothing, stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd,
+            var given = new ArrayList<>(List.of(nothing, stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd,
                     frames.writeEnd(), controlReadEnd));
+            if (launches.supervised()) {
+                given.addAll(List.of(ordersReadEnd, reports.writeEnd()));
+            }
+            started = Child.start(launch, given);
         } finally {
             Posix.close(nothing);
         }
@@ -336,7 +391,7 @@ public final class WorkerProcess {
 
     /// Before its `hello`, so that none of its cells has run yet.
     private void limit(Launch launch, Quota quota, Child started) throws IOException {
-        var watched = Ward.of(number, launch, quota, started, new Subject());
+        var watched = Ward.of(number, launch, quota, started, supervisor, new Subject());
         synchronized (this) {
             ward = Optional.of(watched);
         }
@@ -380,16 +435,16 @@ public final class WorkerProcess {
     /// Reads until the process is gone.
     private End serve() throws IOException {
         var output = new RawOutput(stdout.readEnd(), stderr.readEnd(), this::deliver);
-        var decoder = new FrameDecoder();
         var target = Arena.ofAuto().allocate(Posix.MAX_PIPE_BYTES);
         var poll = new Posix.PollSet(SLOTS);
-        poll.set(FRAMES_SLOT, frames.readEnd(), Posix.POLLIN);
         poll.set(WAKE_SLOT, wakePipe.readEnd(), Posix.POLLIN);
         while (!exited) {
             // What a fast writer says is left in its pipe for a moment, so that it wakes nobody for each line.
             boolean holdsBack = System.nanoTime() - lastBatchNanos < batchNanos;
             poll.set(STDOUT_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDOUT), Posix.POLLIN);
             poll.set(STDERR_SLOT, holdsBack ? -1 : output.descriptor(Frame.Stream.STDERR), Posix.POLLIN);
+            poll.set(FRAMES_SLOT, silentSinceNanos.isPresent() ? -1 : frames.readEnd(), Posix.POLLIN);
+            poll.set(REPORTS_SLOT, supervisor.descriptor(), Posix.POLLIN);
             poll.set(REQUESTS_SLOT, requests.hasBacklog() ? requests.descriptor() : -1, Posix.POLLOUT);
             poll.set(CONTROL_SLOT, control.hasBacklog() ? control.descriptor() : -1, Posix.POLLOUT);
             await(poll, output.pendingBytes() > 0 || holdsBack);
@@ -399,7 +454,10 @@ public final class WorkerProcess {
             requests.flush();
             control.flush();
             if (poll.ready(FRAMES_SLOT)) {
-                readFrames(poll, decoder, output, target);
+                readFrames(output, target);
+            }
+            if (poll.ready(REPORTS_SLOT)) {
+                readReports(output, target);
             }
             if (poll.ready(STDOUT_SLOT) || poll.ready(STDERR_SLOT)) {
                 readOutput(output);
@@ -408,7 +466,7 @@ public final class WorkerProcess {
             }
             tick();
         }
-        return finish(decoder, output, target);
+        return finish(output, target);
     }
 
     private void await(Posix.PollSet poll, boolean batching) throws IOException {
@@ -418,7 +476,15 @@ public final class WorkerProcess {
             ward().ifPresent(Ward::ask);
         }
         long nanos;
-        if (silentSinceNanos.isPresent()) {
+        var due = supervisor.dueNanos();
+        if (due.isPresent()) {
+            nanos = Math.max(0, due.getAsLong() - now);
+            if (nanos == 0) {
+                LOG.log(Level.WARNING, "ending the worker: its supervisor does not do as it is told");
+                kill();
+                nanos = -1;
+            }
+        } else if (silentSinceNanos.isPresent()) {
             nanos = Math.max(0, silentSinceNanos.getAsLong() + EXIT_GRACE_NANOS - now);
             if (nanos == 0) {
                 condemn(new End.Violation("it closed the pipe of its frames"));
@@ -440,14 +506,16 @@ public final class WorkerProcess {
         parked = false;
     }
 
-    private void readFrames(Posix.PollSet poll, FrameDecoder decoder, RawOutput output, MemorySegment target)
-            throws IOException {
+    private void readFrames(RawOutput output, MemorySegment target) throws IOException {
         int count = Posix.read(frames.readEnd(), target);
         lastActivityNanos = System.nanoTime();
         if (count == 0) {
             // Most likely it has just ended; if not, it will never say anything again.
-            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
             silentSinceNanos = OptionalLong.of(lastActivityNanos);
+            return;
+        }
+        if (verdict().isPresent()) {
+            // The cell must not succeed because the worker was quicker than its end.
             return;
         }
         decoder.feed(target.asSlice(0, count).asByteBuffer());
@@ -459,9 +527,91 @@ public final class WorkerProcess {
                 checkBudget();
             }
         } catch (FrameException e) {
-            // What comes after it counts no more; the cell must not succeed because the worker was quicker than its end.
-            poll.set(FRAMES_SLOT, -1, Posix.POLLIN);
             condemn(new End.Violation(e.getMessage()));
+        }
+    }
+
+    private void readReports(RawOutput output, MemorySegment target) throws IOException {
+        List<Frame.Died> ended;
+        try {
+            ended = supervisor.read(target);
+        } catch (FrameException e) {
+            condemn(new End.Violation(e.getMessage()));
+            kill();
+            return;
+        }
+        for (var died : ended) {
+            // It may be one of which it is still to be read that it serves.
+            if (supervisor.live().filter(pid -> pid == died.pid()).isEmpty()) {
+                drainFrames(output, target);
+            }
+            boolean wasLive = supervisor.buried(died.pid());
+            if (wasLive) {
+                replace(explain(End.ofStatus(died.status())), output, target);
+            } else if (said) {
+                listener.frame(died);
+            } else {
+                setVerdict(End.ofStatus(died.status()));
+                kill();
+            }
+        }
+    }
+
+    /// The live process is gone: hands on what it has left, and has a snapshot take its place.
+    private void replace(End how, RawOutput output, MemorySegment target) throws IOException {
+        try {
+            supervisor.endRest(launched().orElseThrow().pid(), launchDepth());
+        } catch (IOException e) {
+            LOG.log(Level.WARNING, () -> "ending the worker: of what it has started, " + e.getMessage());
+            setVerdict(how);
+            kill();
+            return;
+        }
+        drainFrames(output, target);
+        output.drain();
+        output.flushAll();
+        decoder.reset();
+        var end = verdict().orElse(how);
+        var snapshot = listener.died(end);
+        if (snapshot.isEmpty()) {
+            setVerdict(end);
+            kill();
+            return;
+        }
+        synchronized (this) {
+            verdict = Optional.empty();
+        }
+        running = Optional.empty();
+        silentSinceNanos = OptionalLong.empty();
+        frameCount = 0;
+        frameBytes = 0;
+        tickNanos = SHORTEST_TICK_NANOS;
+        empty(requests, requestsReadEnd, target);
+        empty(control, controlReadEnd, target);
+        supervisor.wake(snapshot.get());
+    }
+
+    private End explain(End how) {
+        return ward().map(watched -> watched.explain(how)).orElse(how);
+    }
+
+    /// Takes back what was sent to a process that is gone.
+    private static void empty(PipeWriter writer, int readEnd, MemorySegment target) throws IOException {
+        writer.discard();
+        var poll = new Posix.PollSet(1);
+        poll.set(0, readEnd, Posix.POLLIN);
+        while (poll.await(0)) {
+            int _ = Posix.read(readEnd, target);
+        }
+    }
+
+    private synchronized int launchDepth() {
+        return launch.orElseThrow().depth();
+    }
+
+    private synchronized void setVerdict(End end) {
+        if (verdict.isEmpty()) {
+            verdict = Optional.of(end);
         }
     }
 
@@ -481,8 +631,14 @@ public final class WorkerProcess {
         switch (frame) {
             case Frame.Hello hello -> {
                 encoding = hello.encoding();
+                boolean supervised = hello.offers().contains("snapshot");
+                if (supervised) {
+                    supervisor.serves(hello.pid());
+                } else {
+                    List.of(requestsReadEnd, controlReadEnd).forEach(this::closeOurs);
+                }
                 // The process has these ends by now; as long as we had them too, no end of file would ever come.
-                List.of(stdout.writeEnd(), stderr.writeEnd(), requestsReadEnd, frames.writeEnd(), controlReadEnd)
+                List.of(stdout.writeEnd(), stderr.writeEnd(), frames.writeEnd(), ordersReadEnd, reports.writeEnd())
                         .forEach(this::closeOurs);
                 said = true;
                 if (!bootOutput.isEmpty()) {
@@ -491,6 +647,11 @@ public final class WorkerProcess {
             }
             case Frame.Resolve(var id, _, _) -> settled(id, output);
             case Frame.Reject(var id, _, _, _, _) -> settled(id, output);
+            case Frame.Snapshot(var pid, _) -> supervisor.keeps(pid);
+            case Frame.NoSnapshot _ -> {
+            }
+            case Frame.Revived(var pid) -> supervisor.serves(pid);
+            case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
             case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
                 output.flush();
         }
@@ -552,25 +713,41 @@ public final class WorkerProcess {
     }
 
     /// Ends the process for a reason of ours, which is then what is reported.
-    private synchronized void condemn(End end) {
-        if (verdict.isEmpty()) {
+    private void condemn(End end) {
+        if (verdict().isEmpty()) {
             LOG.log(Level.WARNING, () -> "ending the worker: it " + end.cause());
-            verdict = Optional.of(end);
+            setVerdict(end);
         }
-        kill();
+        killLive();
     }
 
     /// Delivers what the process said before it went.
-    private End finish(FrameDecoder decoder, RawOutput output, MemorySegment target) throws IOException {
+    private End finish(RawOutput output, MemorySegment target) throws IOException {
         var dead = launched().orElseThrow();
         // Children may outlive it and hold its pipes.
         Posix.kill(-dead.pid(), Posix.SIGKILL);
+        drainFrames(output, target);
+        output.drain();
+        output.flushAll();
+        var how = explain(End.of(dead.exit().join()));
+        var end = verdict().orElse(how);
+        return said
+                ? end
+                : new End.NotStarted(program() + " " + end.cause() + " before it was ready"
+                        + (bootOutput.isEmpty() ? "" : "\n" + bootOutput.toString().strip()));
+    }
+
+    /// Acts on the frames that are in the pipe. Of a worker that is condemned, they are dropped.
+    private void drainFrames(RawOutput output, MemorySegment target) throws IOException {
         var left = new Posix.PollSet(1);
         left.set(0, frames.readEnd(), Posix.POLLIN);
-        while (verdict().isEmpty() && left.await(0)) {
+        while (left.await(0)) {
             int count = Posix.read(frames.readEnd(), target);
             if (count == 0) {
                 break;
+            }
+            if (verdict().isPresent()) {
+                continue;
             }
             decoder.feed(target.asSlice(0, count).asByteBuffer());
             try {
@@ -582,14 +759,6 @@ public final class WorkerProcess {
                 condemn(new End.Violation(e.getMessage()));
             }
         }
-        output.drain();
-        output.flushAll();
-        var how = End.of(dead.exit().join());
-        var end = verdict().orElseGet(() -> ward().map(watched -> watched.explain(how)).orElse(how));
-        return said
-                ? end
-                : new End.NotStarted(program() + " " + end.cause() + " before it was ready"
-                        + (bootOutput.isEmpty() ? "" : "\n" + bootOutput.toString().strip()));
     }
 
     private synchronized String program() {

@@ -67,6 +67,8 @@ class AuditTest {
                         + "\"efae6729f03a24ee4907e26ed6b0f8a6d2a60b85893496e3f69e9c80a471c9d8\",\"uid\":1000",
                 new Event.WorkerEnded(2, "killed by SIGSEGV"),
                 "\"worker_ended\",\"worker\":2,\"cause\":\"killed by SIGSEGV\"",
+                new Event.Revived(2, "killed by SIGSEGV", "after In [3]"),
+                "\"revived\",\"worker\":2,\"cause\":\"killed by SIGSEGV\",\"snapshot\":\"after In [3]\"",
                 new Event.Killed(2, "did not end"), "\"killed\",\"worker\":2,\"reason\":\"did not end\"",
                 new Event.ProtocolViolation(2, "\u001b[2J\u202e"),
                 "\"protocol_violation\",\"worker\":2,\"message\":\"\\u001B[2J\\u202E\"",

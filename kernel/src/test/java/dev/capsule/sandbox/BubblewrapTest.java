@@ -54,7 +54,7 @@ class BubblewrapTest {
     }
 
     private static List<String> arguments(Launch launch) {
-        String text = content(launch, 6);
+        String text = content(launch, 8);
         assertEquals('\0', text.charAt(text.length() - 1));
         return List.of(text.substring(0, text.length() - 1).split("\0", -1));
     }
@@ -70,20 +70,20 @@ class BubblewrapTest {
                 --unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts
                 --unshare-cgroup --hostname capsule --unshare-net --new-session --die-with-parent --cap-drop ALL
                 --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
-                --perms 0644 --file 8 /etc/passwd --perms 0644 --file 9 /etc/group
-                --perms 0644 --file 10 /etc/hosts --perms 0644 --file 11 /etc/nsswitch.conf
+                --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
+                --perms 0644 --file 12 /etc/hosts --perms 0644 --file 13 /etc/nsswitch.conf
                 --proc /proc --remount-ro /proc --dev /dev
                 --perms 1777 --size 536870912 --tmpfs /dev/shm --perms 1777 --size 268435456 --tmpfs /tmp
                 --perms 0700 --size 67108864 --tmpfs /home/user
-                --bind-fd 12 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
+                --bind-fd 14 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
                 --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 8
                 --setenv OPENBLAS_NUM_THREADS 8 --setenv PATH /usr/local/bin:/usr/bin:/bin
                 --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv USER user
-                --remount-ro /dev --remount-ro / --seccomp 7
+                --remount-ro /dev --remount-ro / --seccomp 9
                 """), arguments(launch));
         assertEquals(words("""
-                /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 6 --
-                /usr/bin/prlimit --nproc=256 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
+                /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 8 --
+                /usr/bin/prlimit --nproc=276 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
                 /usr/bin/python3 /usr/share/worker/main.py
                 """), launch.command());
         assertEquals(Map.of(), launch.environment());
@@ -91,14 +91,14 @@ class BubblewrapTest {
         assertEquals(new Confinement.Unconfined(), launch.confinement());
         assertEquals(Launch.KERNELS_OWN, launch.user());
         assertEquals(2, launch.depth());
-        assertEquals("user:x:1000:1000:user:/home/user:/bin/sh\n", content(launch, 8));
-        assertEquals("user:x:1000:\n", content(launch, 9));
-        assertEquals("127.0.0.1 localhost capsule\n::1 localhost\n", content(launch, 10));
-        assertEquals("passwd: files\ngroup: files\nhosts: files\n", content(launch, 11));
-        assertEquals(new Source.Place(NOTEBOOKS), launch.descriptors().get(12));
+        assertEquals("user:x:1000:1000:user:/home/user:/bin/sh\n", content(launch, 10));
+        assertEquals("user:x:1000:\n", content(launch, 11));
+        assertEquals("127.0.0.1 localhost capsule\n::1 localhost\n", content(launch, 12));
+        assertEquals("passwd: files\ngroup: files\nhosts: files\n", content(launch, 13));
+        assertEquals(new Source.Place(NOTEBOOKS), launch.descriptors().get(14));
         assertEquals(7, launch.descriptors().size());
         assertArrayEquals(Seccomp.program(Arch.X86_64, Sockets.ISOLATED, Scope.OWN),
-                assertInstanceOf(Source.Content.class, launch.descriptors().get(7)).bytes());
+                assertInstanceOf(Source.Content.class, launch.descriptors().get(9)).bytes());
     }
 
     @Test
@@ -113,18 +113,18 @@ class BubblewrapTest {
     void environmentsAndInterpretersUnderAHomeAreMountedReadOnlyAlsoInsideTheWorkspace() {
         String arguments = String.join(" ", arguments(launch(Profile.DEFAULT, Tier.L1, TOOLS, VENV, GUARDED, OWN)));
         assertEquals("""
-                --bind-fd 12 /home/ada/notebooks
+                --bind-fd 14 /home/ada/notebooks
                 --ro-bind-try /home/ada/notebooks/.venv /home/ada/notebooks/.venv
                 --ro-bind-try /home/ada/.pyenv/versions/3.12.1 /home/ada/.pyenv/versions/3.12.1
                 --ro-bind-try /opt/worker /opt/worker
-                --perms 0400 --ro-bind-data 13 /home/ada/notebooks/.envrc
-                --ro-bind-fd 14 /home/ada/notebooks/.git
+                --perms 0400 --ro-bind-data 15 /home/ada/notebooks/.envrc
+                --ro-bind-fd 16 /home/ada/notebooks/.git
                 --perms 0700 --size 4096 --tmpfs /home/ada/notebooks/.ssh --remount-ro /home/ada/notebooks/.ssh
                 --chdir /home/ada/notebooks --clearenv --setenv HOME /home/user --setenv LANG C.UTF-8
                 --setenv OMP_NUM_THREADS 8 --setenv OPENBLAS_NUM_THREADS 8
                 --setenv PATH /home/ada/notebooks/.venv/bin:/usr/local/bin:/usr/bin:/bin
                 --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv TZ Europe/Zurich --setenv USER user
-                --remount-ro /dev --remount-ro / --seccomp 7""".replace("\n", " "),
+                --remount-ro /dev --remount-ro / --seccomp 9""".replace("\n", " "),
                 arguments.substring(arguments.indexOf("--bind-fd")));
     }
 
@@ -135,7 +135,7 @@ class BubblewrapTest {
                 arguments(launch(Profile.DEFAULT, Tier.L1, OLD_TOOLS, SYSTEM, GUARDED, OWN)));
         assertEquals("""
                 --bind /home/ada/notebooks /home/ada/notebooks
-                --perms 0400 --ro-bind-data 12 /home/ada/notebooks/.envrc
+                --perms 0400 --ro-bind-data 14 /home/ada/notebooks/.envrc
                 --perms 0700 --size 4096 --tmpfs /home/ada/notebooks/.git --remount-ro /home/ada/notebooks/.git
                 --perms 0700 --size 4096 --tmpfs /home/ada/notebooks/.ssh --remount-ro /home/ada/notebooks/.ssh
                 --chdir""".replace("\n", " "),
@@ -148,7 +148,7 @@ class BubblewrapTest {
         var launch = launch(Profile.DEFAULT, Tier.L1, TOOLS, VENV, GUARDED, DEDICATED);
         assertEquals(words("""
                 /usr/bin/setpriv --reuid=1879048200 --regid=1879048200 --clear-groups --inh-caps=-all
-                --ambient-caps=-all --bounding-set=-all -- /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 6 --
+                --ambient-caps=-all --bounding-set=-all -- /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 8 --
                 """), launch.command().subList(0, 16));
         assertEquals(new Staging(List.of(new Tree(NOTEBOOKS, new Owners.Mapped(42)),
                 new Tree(NOTEBOOKS.resolve(".venv"), new Owners.Unchanged()),
@@ -159,12 +159,12 @@ class BubblewrapTest {
         assertEquals("""
                 --bind /tmp/0 /home/ada/notebooks --ro-bind-try /tmp/1 /home/ada/notebooks/.venv
                 --ro-bind-try /tmp/2 /home/ada/.pyenv/versions/3.12.1 --ro-bind-try /tmp/3 /opt/worker
-                --perms 0400 --ro-bind-data 12 /home/ada/notebooks/.envrc
-                --ro-bind-fd 13 /home/ada/notebooks/.git
+                --perms 0400 --ro-bind-data 14 /home/ada/notebooks/.envrc
+                --ro-bind-fd 15 /home/ada/notebooks/.git
                 --perms 0700 --size 4096 --tmpfs /home/ada/notebooks/.ssh --remount-ro /home/ada/notebooks/.ssh
                 """.strip().replace("\n", " "),
                 arguments.substring(arguments.indexOf("--bind "), arguments.indexOf(" --chdir")));
-        assertEquals(new Source.Place(Path.of("/tmp/0/.git")), launch.descriptors().get(13));
+        assertEquals(new Source.Place(Path.of("/tmp/0/.git")), launch.descriptors().get(15));
     }
 
     @Test
@@ -178,7 +178,7 @@ class BubblewrapTest {
                 --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 4
                 """.strip().replace("\n", " "),
                 arguments.substring(arguments.indexOf("--perms 1777"), arguments.indexOf(" --setenv OPENBLAS")));
-        assertEquals(List.of("--nproc=64", "--nofile=256", "--fsize=67108864", "--data=536870912", "--core=0"),
+        assertEquals(List.of("--nproc=84", "--nofile=256", "--fsize=67108864", "--data=536870912", "--core=0"),
                 launch.command().subList(9, 14));
     }
 
@@ -197,13 +197,13 @@ class BubblewrapTest {
         assertEquals("""
                 --unshare-cgroup --hostname capsule --new-session --die-with-parent --cap-drop ALL
                 --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
-                --perms 0644 --file 8 /etc/passwd --perms 0644 --file 9 /etc/group
+                --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
                 --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind-try /etc/hosts /etc/hosts
-                --perms 0644 --file 10 /etc/nsswitch.conf --proc""".replace("\n", " "),
+                --perms 0644 --file 12 /etc/nsswitch.conf --proc""".replace("\n", " "),
                 arguments.substring(arguments.indexOf("--unshare-cgroup"), arguments.indexOf(" /proc")));
-        assertEquals("passwd: files\ngroup: files\nhosts: files dns\n", content(launch, 10));
+        assertEquals("passwd: files\ngroup: files\nhosts: files dns\n", content(launch, 12));
         assertArrayEquals(Seccomp.program(Arch.X86_64, Sockets.HOST, Scope.OWN),
-                assertInstanceOf(Source.Content.class, launch.descriptors().get(7)).bytes());
+                assertInstanceOf(Source.Content.class, launch.descriptors().get(9)).bytes());
     }
 
     @Test

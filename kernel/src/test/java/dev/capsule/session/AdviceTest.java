@@ -98,14 +98,21 @@ class AdviceTest {
     @Test
     void aLimitIsNamedHoweverTheCellEnds() {
         var advice = advice(Profile.LOCKED, Advice.Kept.SANDBOXED);
-        var stopped = (Outcome.Failed) advice.failed(Limit.CELL_DEADLINE, error("KeyboardInterrupt", "", "x"));
+        var stopped = (Outcome.Failed) advice.failed(Limit.CELL_DEADLINE, error("KeyboardInterrupt", "", "x"),
+                Advice.Variables.KEPT);
         assertEquals("LimitExceeded", stopped.ename());
         assertEquals(
                 "the cell was stopped; the variables are kept: the limit \"cellDeadline\" of profile \"locked\" is 30 s; "
                         + "to raise it: {\"locked\": {\"cellDeadline\": \"5 min\"}} in " + FILE
                         + ", and restart the kernel",
                 stopped.evalue());
-        var died = (Outcome.Failed) advice.failed(Limit.MEMORY, error(Outcome.WORKER_DIED, "all is lost", "x"));
+        var undone = (Outcome.Failed) advice.failed(Limit.CELL_DEADLINE, error("KeyboardInterrupt", "", "x"),
+                Advice.Variables.AS_BEFORE);
+        assertTrue(
+                undone.evalue().startsWith("the cell was stopped; the variables are as they were before it: the limit"),
+                undone.evalue());
+        var died = (Outcome.Failed) advice.failed(Limit.MEMORY, error(Outcome.WORKER_DIED, "all is lost", "x"),
+                Advice.Variables.KEPT);
         assertTrue(died.evalue().startsWith("all is lost\nCapsule: the limit \"memory\""), died.evalue());
     }
 }

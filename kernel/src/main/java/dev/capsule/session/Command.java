@@ -1,0 +1,84 @@
+package dev.capsule.session;
+
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/// What the kernel itself does for a cell, whatever language its worker speaks. A cell that is nothing but one such line,
+/// or begins with one that starts with `%%`, is a command; what only looks like one is left to the worker.
+sealed interface Command {
+    /// Takes back the last cells.
+    record Undo(int cells) implements Command {}
+
+    /// Lists the states that there are snapshots of.
+    record Snapshots() implements Command {}
+
+    /// Goes to the state after a cell.
+    ///
+    /// @param count of the cell; 0 for the state before the first
+    record GoTo(int count) implements Command {}
+
+    /// Runs the rest of the cell under a policy.
+    record Transact(Transaction policy, String code) implements Command {}
+
+    /// Has all later cells run under a policy, unless they say otherwise.
+    record SetTransaction(Transaction policy) implements Command {}
+
+    /// It is meant to be a command, and is none.
+    record Malformed(String message) implements Command {}
+
+    Pattern LINE = Pattern.compile("%(undo|snapshots|goto|transaction)(?:[ \\t]+(\\S+))?[ \\t]*");
+    Pattern CELL = Pattern.compile("\\s*%%transaction(?:[ \\t]+(\\S+))?[ \\t]*(?:\\r?\\n|\\z)");
+
+    /// @return empty when the code is for the worker
+    static Optional<Command> parse(String code) {
+        if (code.indexOf('%') < 0) {
+            return Optional.empty();
+        }
+        var cell = CELL.matcher(code);
+        if (cell.lookingAt()) {
+            // With a line in place of the first, so that tracebacks count as the person does.
+            return Optional.of(argument(cell, 1).map(
+                    name -> policy(name).<Command>map(policy -> new Transact(policy, "\n" + code.substring(cell.end())))
+                            .orElseGet(() -> unknown(name)))
+                    .orElseGet(() -> new Malformed("%%transaction has no policy; it is one of " + Transaction.NAMES)));
+        }
+        var line = LINE.matcher(code.strip());
+        return line.matches() ? Optional.of(command(line)) : Optional.empty();
+    }
+
+    private static Command command(Matcher line) {
+        var argument = argument(line, 2);
+        return switch (line.group(1)) {
+            case "undo" -> argument.map(text -> number(text, 1).<Command>map(Undo::new).orElseGet(
+                    () -> new Malformed("%undo " + text + ": how many cells to take back is a number from 1 on")))
+                    .orElseGet(() -> new Undo(1));
+            case "goto" -> argument.map(text -> number(text, 0).<Command>map(GoTo::new).orElseGet(
+                    () -> new Malformed("%goto " + text + ": a cell is given by its number, as %snapshots lists it")))
+                    .orElseGet(() -> new Malformed("%goto has no cell; %snapshots lists where it can go"));
+            case "transaction" -> argument.map(
+                    name -> policy(name).<Command>map(SetTransaction::new).orElseGet(() -> unknown(name)))
+                    .orElseGet(() -> new Malformed("%transaction has no policy; it is one of " + Transaction.NAMES));
+            default -> argument.<Command>map(text -> new Malformed("%snapshots takes nothing: " + text))
+                    .orElseGet(Snapshots::new);
+        };
+    }
+
+    private static Optional<String> argument(Matcher matcher, int group) {
+        return Optional.ofNullable(matcher.group(group));
+    }
+
+    private static Optional<Integer> number(String text, int least) {
+        return text.matches("\\d{1,9}") && Integer.parseInt(text) >= least
+                ? Optional.of(Integer.parseInt(text))
+                : Optional.empty();
+    }
+
+    private static Optional<Transaction> policy(String name) {
+        return Transaction.named(name);
+    }
+
+    private static Command unknown(String name) {
+        return new Malformed("%s is no transaction policy; it is one of %s".formatted(name, Transaction.NAMES));
+    }
+}

@@ -1,0 +1,228 @@
+package dev.capsule.session;
+
+import dev.capsule.sandbox.Launch;
+import java.time.Instant;
+import java.time.LocalTime;
+import java.time.ZoneId;
+import java.time.format.DateTimeFormatter;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/// How a session's variables came to be what they are, and to which earlier states it can go back. Guarded by the session.
+final class Snapshots {
+    /// More are not kept: the oldest go first.
+    static final int MAX = Launch.MAX_SNAPSHOTS;
+
+    private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("HH:mm:ss");
+
+    /// What one cell after the other has made of the variables of a fresh worker.
+    static final class State {
+        /// Both absent in the state of a fresh worker.
+        private final @Nullable State before;
+        private final @Nullable Ran cell;
+        /// The highest count that had been given when it came to be.
+        private final int lastCount;
+
+        private State(@Nullable State before, @Nullable Ran cell, int lastCount) {
+            this.before = before;
+            this.cell = cell;
+            this.lastCount = lastCount;
+        }
+
+        String describe() {
+            return cell == null ? "before the first cell of this worker" : "after " + cell.title();
+        }
+    }
+
+    /// A cell that was given to the worker.
+    ///
+    /// @param count empty for one that nobody sees
+    private record Ran(String id, Optional<Integer> count) {
+        String title() {
+            return count.map(number -> "In [" + number + "]").orElse("a cell that was run silently");
+        }
+    }
+
+    record Snapshot(int pid, State state, Instant madeAt) {}
+
+    /// Where to go when the worker's process has died.
+    ///
+    /// @param lost cells whose effects it does not show; empty when it shows them all
+    record Way(Snapshot to, List<String> lost) {}
+
+    private State present = new State(null, null, 0);
+    private int lastCount;
+    private final List<Snapshot> kept = new ArrayList<>();
+    /// What was run, by count, as far as a worker that comes of a snapshot may have to be told.
+    private final TreeMap<Integer, String> inputs = new TreeMap<>();
+    private Optional<String> refusal = Optional.empty();
+
+    /// A fresh worker has been started.
+    void clear() {
+        present = new State(null, null, lastCount);
+        kept.clear();
+        refusal = Optional.empty();
+    }
+
+    /// A cell that counts was given, be it a command.
+    void given(int count, String code) {
+        lastCount = count;
+        inputs.put(count, code);
+    }
+
+    /// A cell is about to change the state.
+    void runs(String id, Optional<Integer> count) {
+        present = new State(present, new Ran(id, count), lastCount);
+    }
+
+    State present() {
+        return present;
+    }
+
+    /// The state before the cell that has just been run.
+    State before() {
+        return present.before == null ? present : present.before;
+    }
+
+    /// @param after the last cell whose effects it shows; empty when it shows none
+    /// @return the snapshots that are to make room
+    List<Integer> made(int pid, String after) {
+        Optional<State> state = find(after);
+        if (state.isEmpty()) {
+            return List.of(pid);
+        }
+        refusal = Optional.empty();
+        kept.add(new Snapshot(pid, state.get(), Instant.now()));
+        var surplus = new ArrayList<Integer>();
+        while (kept.size() > MAX) {
+            surplus.add(kept.removeFirst().pid());
+        }
+        inputs.headMap(kept.getFirst().state().lastCount, true).clear();
+        return surplus;
+    }
+
+    void refused(String reason) {
+        refusal = Optional.of(reason);
+    }
+
+    void gone(int pid) {
+        kept.removeIf(snapshot -> snapshot.pid() == pid);
+    }
+
+    private Optional<State> find(String after) {
+        for (State state = present; state != null; state = state.before) {
+            if (state.cell == null ? after.isEmpty() : state.cell.id().equals(after)) {
+                return Optional.of(state);
+            }
+        }
+        return Optional.empty();
+    }
+
+    /// The newest snapshot of exactly this state.
+    Optional<Snapshot> of(State state) {
+        return kept.reversed().stream().filter(snapshot -> snapshot.state() == state).findFirst();
+    }
+
+    /// Where to go from a state that is no more.
+    Optional<Way> from(State wanted) {
+        var lost = new ArrayList<String>();
+        for (State state = wanted; state != null; state = state.before) {
+            var snapshot = of(state);
+            if (snapshot.isPresent()) {
+                return Optional.of(new Way(snapshot.get(), lost.reversed()));
+            }
+            if (state.cell != null) {
+                lost.add(state.cell.title());
+            }
+        }
+        return Optional.empty();
+    }
+
+    /// The state before the last cells that count, if as many have been run in it.
+    Optional<State> back(int cells) {
+        State state = present;
+        for (int left = cells; left > 0;) {
+            if (state.before == null || state.cell == null) {
+                return Optional.empty();
+            }
+            left -= state.cell.count().isPresent() ? 1 : 0;
+            state = state.before;
+        }
+        return Optional.of(state);
+    }
+
+    /// The newest snapshot of the state after a cell.
+    Optional<Snapshot> after(int count) {
+        return kept.reversed().stream().filter(snapshot -> number(snapshot.state()) == count).findFirst();
+    }
+
+    /// The count of the last cell that a state shows, 0 if there is none.
+    private static int number(State state) {
+        for (State each = state; each != null; each = each.before) {
+            if (each.cell != null && each.cell.count().isPresent()) {
+                return each.cell.count().get();
+            }
+        }
+        return 0;
+    }
+
+    /// The session goes on from a snapshot.
+    ///
+    /// @return what was run since, by count
+    SortedMap<Integer, String> restored(Snapshot snapshot) {
+        present = snapshot.state();
+        return since(snapshot);
+    }
+
+    private SortedMap<Integer, String> since(Snapshot snapshot) {
+        return new TreeMap<>(inputs.tailMap(snapshot.state().lastCount, false));
+    }
+
+    /// What a person should know about where the variables now are from.
+    String describe(Way way) {
+        if (way.lost().isEmpty()) {
+            return "The variables are as they were " + way.to().state().describe() + "; files are not restored.";
+        }
+        return "The variables are as they were %s; files are not restored. What %s made is lost: %s.".formatted(
+                way.to().state().describe(), String.join(", ", way.lost()),
+                refusal.map(why -> "no snapshot could be made, since " + why)
+                        .orElse("the cells came so fast that no snapshot was made between them"));
+    }
+
+    /// Why there is no snapshot of the present.
+    String why() {
+        return refusal.map(reason -> "no snapshot could be made, since " + reason)
+                .orElse("no snapshot of that state is kept any more, or none was made");
+    }
+
+    /// The states that can be gone to, and why the present is not among them if it is not.
+    ///
+    /// @param memory of the snapshots, in bytes by pid
+    String list(Map<Integer, Long> memory) {
+        var lines = new ArrayList<String>();
+        for (var snapshot : kept) {
+            int number = number(snapshot.state());
+            lines.add("%s %-14s %s  %s".formatted(snapshot.state() == present ? "*" : " ",
+                    number == 0 ? "the start (0)" : "In [" + number + "]", time(snapshot.madeAt()),
+                    Optional.ofNullable(memory.get(snapshot.pid())).map(bytes -> "%,d KiB".formatted(bytes >> 10))
+                            .orElse("")));
+        }
+        String head = kept.isEmpty()
+                ? "There are no snapshots."
+                : "  state after     made      memory\n" + lines.stream().map(String::stripTrailing)
+                        .collect(Collectors.joining("\n"))
+                        + "\n%undo [N] takes back cells, %goto N goes to the state after In [N].";
+        return of(present).isPresent() ? head + "\n" : head + "\nOf the present state " + why() + ".\n";
+    }
+
+    private static String time(Instant instant) {
+        return LocalTime.ofInstant(instant.truncatedTo(ChronoUnit.SECONDS), ZoneId.systemDefault()).format(TIME);
+    }
+}

@@ -1,0 +1,313 @@
+"""Snapshots: copies of the live process, forked from it, which sleep until the kernel wakes one in its place.
+
+The parent goes on as the live process, so that locks, timers and children stay its own. A copy has no thread but the
+main one; where that would be a lie, none is made.
+"""
+
+import os
+import sys
+from _signal import (
+    ITIMER_REAL,
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_IGN,
+    SIG_SETMASK,
+    SIGCHLD,
+    SIGUSR1,
+    getitimer,
+    getsignal,
+    pthread_sigmask,
+    sigtimedwait,
+    sigwait,
+    valid_signals,
+)
+from time import perf_counter, process_time
+
+from . import frames
+from .imports import standard
+
+# Wakes a snapshot, which has every signal blocked.
+WAKE = SIGUSR1
+
+# Snapshots take this part of the time; what is left over of it is saved up to so much. Then they wait for a pause.
+_SHARE = 0.05
+_MAX_CREDIT_SECONDS = 0.1
+_PAUSE_MILLIS = 20
+# Without one of these a cell calls nothing that could end the process, but for operators of its own.
+_SIGNS_OF_RISK = ("(", "[", ".", "@", "!", "%", "import", "await", "for ", "with ", "del ")
+
+_MAX_SCANNED_DESCRIPTORS = 4096
+
+# Keep threads in native code, which nobody starts again in a copy.
+_THREADED = ("polars", "jax", "tensorflow")
+
+
+class Snapshots:
+    """Main thread only."""
+
+    def __init__(self, adopter, descriptors, connection, executions, loop, control):
+        # Whether a fork is one of these, and not a cell's.
+        self.forking = False
+        self._adopter = adopter
+        self._descriptors = descriptors
+        self._connection = connection
+        self._executions = executions
+        self._loop = loop
+        self._control = control
+        self._adopted = None
+        # Whether there is a snapshot of the state as it is; if not, why the last attempt was in vain.
+        self._kept = False
+        self._refused = None
+        self._told = None
+        self._group = os.getppid()
+        self._credit = _MAX_CREDIT_SECONDS
+        self._rested = perf_counter()
+
+    @property
+    def offered(self):
+        return self._adopter is not None
+
+    def changed(self):
+        """A cell has run: no snapshot shows what has become of the state."""
+        self._kept = False
+
+    def rest(self, requests):
+        """Between two requests: makes a snapshot, or none while cells come so fast that it would cost them much time. True
+        in a process that was woken.
+        """
+        now = perf_counter()
+        credit = max(self._credit, -_MAX_CREDIT_SECONDS) + _SHARE * (now - self._rested)
+        self._credit = min(credit, _MAX_CREDIT_SECONDS)
+        self._rested = now
+        if self._kept or not self.offered or self._credit <= 0 and requests.waiting(_PAUSE_MILLIS):
+            return False
+        return self.keep()
+
+    def catch_up(self, text):
+        """Before a cell: makes the snapshot that could not be made after the last, or was left out and is wanted now, since
+        the cell may end the process. True in a process that was woken.
+        """
+        wanted = self._refused is not None or any(sign in text for sign in _SIGNS_OF_RISK)
+        return wanted and self.offered and not self._kept and self.keep()
+
+    def keep(self):
+        """Makes a snapshot of the state if there is none. True in a process that was woken from it; `refusal` says why
+        there is still none.
+        """
+        if self._kept:
+            return False
+        began = process_time()
+        self._refused = self._objection()
+        if self._refused is None:
+            pid = self._fork()
+            if pid is True:
+                return True
+            # With what the copy takes, the kernel, and the end of the oldest; not the time waited for a processor.
+            self._credit -= 4 * (process_time() - began)
+            if pid:
+                self._kept = True
+                self._told = None
+                self._connection.send({"signal": "snapshot", "after": self._after(), "pid": pid})
+                return False
+        if self._told != self._refused:
+            self._told = self._refused
+            self._connection.send({"signal": "no_snapshot", "after": self._after(), "reason": self._refused})
+        return False
+
+    @property
+    def refusal(self):
+        return None if self._kept else self._refused
+
+    def _after(self):
+        last = self._executions.last
+        return "" if last is None else last.id
+
+    def _objection(self):
+        """Why a copy would not be what the live process is. None if it would."""
+        if not self._is_adopted():
+            return "this Python cannot adopt processes: it has no ctypes"
+        if self._executions.threads_running():
+            threads = [thread.name for thread in sys.modules["threading"].enumerate()]
+            named = [name for name in threads if name not in ("MainThread", self._control.NAME)]
+            return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
+        if self._loop.busy():
+            return "an asyncio task, timer or server is alive"
+        if _has_children():
+            return "a child process is open"
+        if getitimer(ITIMER_REAL)[0]:
+            return "a timer is running (signal.alarm or setitimer)"
+        if not _is_open(1) or not _is_open(2):
+            # The worker ends at the next output, and so would whatever came of the copy.
+            return "a cell has closed descriptor 1 or 2"
+        for name in _THREADED:
+            if name in sys.modules:
+                return f"{name} is loaded, which does not work in a copied process"
+        cuda = sys.modules.get("torch.cuda")
+        if cuda is not None and getattr(cuda, "is_initialized", bool)():
+            return "CUDA is in use"
+        return None
+
+    def _is_adopted(self):
+        if self._adopted is None:
+            self._adopted = bool(os.read(self._adopter, 1))
+            os.close(self._adopter)
+        return self._adopted
+
+    def _fork(self):
+        """The snapshot's pid; None if there is none, and True in a process that was woken from it."""
+        mask = pthread_sigmask(SIG_BLOCK, valid_signals())
+        try:
+            # The control thread must hold no lock, for nobody would release its copy.
+            with self._control.resting:
+                # A copied `random` seeds itself anew.
+                getstate = getattr(sys.modules.get("random"), "getstate", None)
+                numbers = getstate() if getstate is not None else None
+                # A new one each time: in another there might be what one that was killed has left.
+                told, tell = os.pipe()
+                self.forking = True
+                try:
+                    child = os.fork()
+                    if not child:
+                        self._become(numbers, told, tell)
+                        return True
+                except OSError as error:
+                    self._refused = f"no process can be started: {error.strerror}"
+                    os.close(tell)
+                    os.close(told)
+                    return None
+                finally:
+                    self.forking = False
+            os.close(tell)
+            self._warm_up()
+            return self._take_pid(child, told)
+        finally:
+            pthread_sigmask(SIG_SETMASK, mask)
+
+    def _take_pid(self, child, told):
+        # The child ends at once: what it has started is then no child of this process, which a cell could wait for.
+        try:
+            os.waitpid(child, 0)
+        except ChildProcessError:
+            pass  # SIGCHLD is ignored
+        if getsignal(SIGCHLD) not in (SIG_DFL, SIG_IGN, None):
+            sigtimedwait([SIGCHLD], 0)
+        pid = int.from_bytes(os.read(told, 4), "big")
+        os.close(told)
+        if pid:
+            return pid
+        self._refused = "no process can be started: a copy could not copy itself"
+        return None
+
+    @staticmethod
+    def _warm_up():
+        """Each page that is written to for the first time after a fork costs 2 µs, and the least cell writes to 100: this
+        writes to most of them, in its stead.
+        """
+        parser = frames.Parser()
+        header = {"open": "execute", "id": "k0", "user_expressions": {}, "silent": False}
+        parser.feed(b"".join(frames.encode(header, [b"a = 1"])))
+        parser.take()
+        names = {}
+        exec(compile("a = [n for n in (1, 2)]\nb = {str: n for n in a}\ndef f(x): return x", "<rest>", "exec"), names)
+        eval(compile("f(len) if False else a", "<rest>", "eval"), names)
+
+    # In the copy
+
+    def _become(self, numbers, told, tell):
+        """In the child. Returns in processes that were woken from the snapshot, ready to serve."""
+        try:
+            os.close(told)
+            kept = _Files([*self._descriptors, tell])
+            copy = os.fork()
+            if copy:
+                # Out of the live process' group, which a cell may signal.
+                os.setpgid(copy, self._group)
+                os.write(tell, copy.to_bytes(4, "big"))
+                os._exit(0)
+            os.close(tell)
+            os.setpgid(0, self._group)
+            if self._kernel_is_gone():
+                # The supervisor has ended its group before this process was of it.
+                os._exit(1)
+            self._sleep()
+            os.setpgid(0, 0)
+            kept.restore()
+            if numbers is not None:
+                sys.modules["random"].setstate(numbers)
+            self._kept = True
+            self._refused = self._told = None
+        except BaseException:
+            # Nothing of a copy may go on as if it were the live process.
+            os._exit(1)
+
+    def _kernel_is_gone(self):
+        select = standard("select")
+        poller = select.poll()
+        poller.register(self._descriptors[-1], 0)
+        return bool(poller.poll(0))
+
+    def _sleep(self):
+        """Returns in a process that is to be the live one. Its parent, which ends, is a child of the snapshot, which
+        sleeps on.
+        """
+        while True:
+            sigwait([WAKE])
+            child = os.fork()
+            if not child:
+                if os.fork():
+                    os._exit(0)
+                return
+            os.waitpid(child, 0)
+
+
+class _Files:
+    """The descriptors of cells in a copy. A file's position is one for all copies, so it is written down."""
+
+    def __init__(self, ours):
+        self._positions = {}
+        stat = standard("stat")
+        dead = None
+        for descriptor in _descriptors():
+            if descriptor <= 2 or descriptor in ours:
+                continue
+            try:
+                mode = os.fstat(descriptor).st_mode
+                if stat.S_ISREG(mode):
+                    self._positions[descriptor] = os.lseek(descriptor, 0, os.SEEK_CUR)
+                elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                    # Whoever is at the other end must see the end when the live process closes its own.
+                    if dead is None:
+                        dead, other = os.pipe()
+                        os.close(other)
+                    os.dup2(dead, descriptor, inheritable=False)
+            except OSError:
+                continue  # not open
+
+    def restore(self):
+        for descriptor, position in self._positions.items():
+            os.lseek(descriptor, position, os.SEEK_SET)
+
+
+def _descriptors():
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        # A sandbox without /proc.
+        limit = standard("resource").getrlimit(standard("resource").RLIMIT_NOFILE)[0]
+        return range(min(limit, _MAX_SCANNED_DESCRIPTORS))
+
+
+def _is_open(descriptor):
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True

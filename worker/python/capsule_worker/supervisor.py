@@ -1,0 +1,115 @@
+"""The first process of a worker (worker/PROTOCOL.md, section 6). It never runs a cell: it starts the live process, which
+does, is told by the system how that and the snapshots end, and tells the kernel. It signals them for the kernel, too.
+"""
+
+import os
+from _signal import SIGCHLD, SIGKILL, set_wakeup_fd, signal
+from fcntl import F_DUPFD_CLOEXEC, F_GETFD, fcntl
+
+from . import frames
+from .connection import LOWEST_DESCRIPTOR, Incoming, die
+from .imports import standard
+
+_ORDERS = 6
+_REPORTS = 7
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def start():
+    """Forks the live process, and returns in that alone: a descriptor from which a byte can be read as soon as there may
+    be snapshots, or nothing when there can be none. None if the kernel does not want a supervisor.
+    """
+    try:
+        for descriptor in (_ORDERS, _REPORTS):
+            fcntl(descriptor, F_GETFD)
+    except OSError:
+        return None
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    ready, tell = os.pipe()
+    if os.fork():
+        os.close(ready)
+        try:
+            _supervise(tell)
+        finally:
+            os._exit(1)
+    for descriptor in (_ORDERS, _REPORTS, tell):
+        os.close(descriptor)
+    # In the same session, by which all processes of the worker are found when the kernel is gone.
+    os.setpgid(0, 0)
+    kept = fcntl(ready, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
+    os.close(ready)
+    return kept
+
+
+def _supervise(tell):
+    for descriptor in (3, 4, 5):
+        os.close(descriptor)
+    select = standard("select")
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+    set_wakeup_fd(wake)
+    signal(SIGCHLD, lambda *_: None)
+    if _adopt_orphans():
+        os.write(tell, b"1")
+    os.close(tell)
+    orders = Incoming(_ORDERS)
+    poller = select.poll()
+    poller.register(woken, select.POLLIN)
+    poller.register(_ORDERS, select.POLLIN)
+    while True:
+        _report_ended()
+        ready = [descriptor for descriptor, _ in poller.poll()]
+        if woken in ready:
+            os.read(woken, 4096)
+        if _ORDERS in ready:
+            if not orders.receive():
+                _end()
+            _follow(orders)
+
+
+def _adopt_orphans():
+    """Snapshots, and live processes that come of them, lose the parent that starts them: so they get this one."""
+    try:
+        return standard("ctypes").CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    except (ImportError, OSError, AttributeError):
+        return False  # a Python without ctypes
+
+
+def _report_ended():
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        report = b"".join(frames.encode({"signal": "died", "pid": pid, "status": status}))
+        try:
+            os.write(_REPORTS, report)  # short enough to be written whole
+        except OSError:
+            _end()
+
+
+def _follow(orders):
+    try:
+        order = orders.parser.take()
+        while order is not None:
+            if frames.kind_of(*order) != ("signal", "kill"):
+                raise frames.FrameError(f"{order[0]} is no order for the supervisor")
+            pid, number = order[0]["pid"], order[0]["number"]
+            try:
+                # Never a group, nor all that there is.
+                if pid > 1:
+                    os.kill(pid, number)
+            except ProcessLookupError:
+                pass  # it has ended, and is reported
+            order = orders.parser.take()
+    except frames.FrameError as error:
+        die(f"the kernel broke the frame protocol: {error}")
+
+
+def _end():
+    """The kernel is gone. The live process notices that itself; the snapshots are of this process' group."""
+    os.killpg(os.getpgrp(), SIGKILL)

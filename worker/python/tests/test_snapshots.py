@@ -1,0 +1,209 @@
+"""Snapshots: a copy of the live process takes its place, and goes on with the state that it shows."""
+
+import os
+import signal
+import unittest
+
+from .client import Worker
+
+SETUP = """
+import io, os, random, sys, tempfile
+def numbers():
+    yield from range(10)
+half = numbers(); next(half); next(half)
+class Point:
+    def __init__(self, x): self.x = x
+point = Point(3)
+double = lambda n: 2 * n
+file = open(tempfile.mkstemp()[1], 'w+'); file.write('one\\ntwo\\nthree\\n'); file.seek(0); line = file.readline()
+random.seed(7)
+"""
+LOOK = "[next(half), point.x, double(4), file.readline(), random.random()]"
+SEEN = "[2, 3, 8, 'two\\n', 0.32383276483316237]"
+
+
+class Snapshots(unittest.TestCase):
+    def worker(self, **options):
+        worker = Worker(supervised=True, **options)
+        self.addCleanup(worker.close)
+        self.live = worker.hello["pid"]
+        return worker
+
+    def run_kept(self, worker, code):
+        """Runs a cell and waits for the snapshot after it."""
+        cell = worker.run(code)
+        self.assertTrue(cell.ok, cell.header)
+        return worker.kept(cell.header["resolve"])
+
+    def crash(self, worker, code="os._exit(3)"):
+        worker.start(code)
+        return worker.died(self.live)
+
+    def revive(self, worker, snapshot):
+        self.live = worker.wake(snapshot)
+
+    def test_it_is_offered_only_under_a_supervisor(self):
+        self.assertIn("snapshot", self.worker().hello["offers"])
+        with Worker() as worker:
+            self.assertNotIn("snapshot", worker.hello["offers"])
+
+    def test_the_state_before_a_death(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, SETUP)
+        for code, status in (
+            ("os._exit(3)", 3),
+            ("import ctypes; ctypes.string_at(0)", -signal.SIGSEGV),
+            ("os.abort()", -signal.SIGABRT),
+            ("os.kill(os.getpid(), 9)", -signal.SIGKILL),
+            ("os.closerange(0, 4096); input()", 1),
+            ("next(half); file.read(); random.random(); point.x = 0; del double; os._exit(5)", 5),
+        ):
+            with self.subTest(code=code):
+                self.assertEqual(status, self.crash(worker, code))
+                self.revive(worker, snapshot)
+                self.assertEqual(SEEN, worker.run(LOOK).result())
+
+    def test_a_snapshot_after_a_revival(self):
+        worker = self.worker()
+        first = self.run_kept(worker, "import os; values = [1]")
+        self.crash(worker)
+        self.revive(worker, first)
+        second = self.run_kept(worker, "values.append(2)")
+        self.crash(worker)
+        self.revive(worker, second)
+        self.assertEqual("[1, 2]", worker.run("values").result())
+        self.crash(worker)
+        self.revive(worker, first)
+        self.assertEqual("[1]", worker.run("values").result())
+
+    def test_the_state_at_the_start(self):
+        worker = self.worker()
+        start = worker.kept("")
+        self.crash(worker, "import os; os._exit(0)")
+        self.revive(worker, start)
+        self.assertEqual("NameError", worker.run("os").ename)
+
+    def test_interrupts_work_after_a_revival(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import os, time")
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        running = worker.start("print('now', flush=True)\ntime.sleep(60)")
+        worker.until_text("now")
+        worker.signal("cancel", id=running)
+        self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
+
+    def test_asynchronous_cells_work_after_a_revival(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import asyncio, os\nloop = asyncio.get_event_loop()\nawait asyncio.sleep(0)")
+        for _ in range(2):
+            self.crash(worker)
+            self.revive(worker, snapshot)
+            self.assertEqual("5", worker.run("await asyncio.sleep(0.001, 5)").result())
+            code = "await loop.run_in_executor(None, lambda: 6)"
+            self.assertEqual("6", worker.run(code).result())
+            self.assertTrue(worker.run("asyncio.get_running_loop() is loop or await asyncio.sleep(0)").ok)
+
+    def test_hooks_of_libraries_run(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import os; forks = 0\ndef count():\n    global forks; forks += 1\n"
+                                         "os.register_at_fork(after_in_child=count)")
+        snapshot = self.run_kept(worker, "1")
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.assertEqual("True", worker.run("forks >= 1").result())
+
+    def test_cells_do_not_meet_snapshots(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import os, signal")
+        self.assertEqual("ChildProcessError", worker.run("os.wait()").ename)
+        worker.start("os.killpg(0, signal.SIGKILL)")
+        self.assertEqual(-signal.SIGKILL, worker.died(self.live))
+        self.revive(worker, snapshot)
+        self.assertTrue(worker.run("1").ok)
+
+    def test_a_pipe_ends_though_a_snapshot_had_a_copy(self):
+        """The copies kept it open, and a cell that waited for its end waited for ever."""
+        worker = self.worker()
+        self.run_kept(worker, "import os; out, into = os.pipe(); os.write(into, b'x')")
+        self.assertEqual("(b'x', b'')", worker.run("os.close(into); (os.read(out, 1), os.read(out, 1))").result())
+
+    def test_why_there_is_none(self):
+        worker = self.worker()
+        for begin, end, reason in (
+            ("import threading; stop = threading.Event(); t = threading.Thread(target=stop.wait, name='T'); t.start()",
+             "stop.set(); t.join()", "a thread is running (T)"),
+            ("import asyncio; task = asyncio.create_task(asyncio.sleep(60)); await asyncio.sleep(0)",
+             "task.cancel(); await asyncio.sleep(0)", "an asyncio task, timer or server is alive"),
+            ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "p.kill(); p.wait()",
+             "a child process is open"),
+            ("import signal; signal.alarm(60)", "signal.alarm(0)", "a timer is running (signal.alarm or setitimer)"),
+        ):  # fmt: skip
+            with self.subTest(reason=reason):
+                begun = worker.start(begin)
+                self.assertTrue(worker.finish(begun).ok)
+                self.assertEqual(reason, worker.refused(begun))
+                ended = worker.start(end)
+                self.assertTrue(worker.finish(ended).ok)
+                worker.kept(ended)
+
+    def test_the_next_quiet_moment(self):
+        """At the latest before the next cell, which may crash."""
+        worker = self.worker()
+        code = "import os, threading, time; t = threading.Timer(0.05, int); t.start()"
+        begun = worker.start(code)
+        worker.finish(begun)
+        worker.refused(begun)
+        # The thread ends while no cell runs.
+        while worker.ask("complete", "t.is_aliv", cursor=9) and len(os.listdir(f"/proc/{self.live}/task")) > 2:
+            pass
+        worker.start("os._exit(1)")
+        snapshot = worker.kept(begun)
+        worker.died(self.live)
+        self.revive(worker, snapshot)
+        self.assertEqual("False", worker.run("t.is_alive()").result())
+
+    def test_one_is_made_when_it_is_asked_for(self):
+        worker = self.worker()
+        worker.send(worker.requests, {"open": "snapshot", "id": "s1"})
+        settle = worker.until(lambda event: event[0] == "settle")
+        self.assertEqual({"resolve": "s1"}, settle[1])
+        worker.run("import threading; stop = threading.Event(); threading.Thread(target=stop.wait).start()")
+        worker.send(worker.requests, {"open": "snapshot", "id": "s2"})
+        settle = worker.until(lambda event: event[0] == "settle")
+        self.assertEqual(("s2", "SnapshotRefused"), (settle[1]["reject"], settle[1]["ename"]))
+        worker.run("stop.set()")
+
+    def test_inputs_that_were_run_elsewhere(self):
+        worker = self.worker()
+        worker.run("a = 1")
+        worker.send(worker.requests, {"signal": "inputs", "counts": [2, 3]}, b"b = 2", b"%undo")
+        worker.count = 3
+        self.assertEqual("(['', 'a = 1', 'b = 2', '%undo', '(In, _i, _i2)'], '%undo', 'b = 2')",
+                         worker.run("(In, _i, _i2)").result())
+
+    def test_a_half_written_frame_of_the_dead_is_not_gone_on_with(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import fcntl, os")
+        find = (
+            "high = sorted(int(name) for name in os.listdir('/proc/self/fd') if len(name) == 3)\n"
+            "frames = next(each for each in high if fcntl.fcntl(each, fcntl.F_GETFL) & os.O_WRONLY)\n"
+        )
+        self.crash(worker, find + "os.write(frames, b'\\x00\\x30' + bytes(5) + b'\\x04{'); os._exit(1)")
+        self.revive(worker, snapshot)
+        self.assertEqual("42", worker.run("6 * 7").result())
+
+    def test_nothing_outlives_the_kernel(self):
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "1")
+        watched = [os.pidfd_open(pid) for pid in (self.live, snapshot)]
+        worker.close()
+        import select
+
+        for each in watched:
+            self.assertTrue(select.select([each], [], [], 20)[0])
+            os.close(each)
+
+
+if __name__ == "__main__":
+    unittest.main()
