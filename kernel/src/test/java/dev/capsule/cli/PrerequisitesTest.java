@@ -93,7 +93,8 @@ class PrerequisitesTest {
     @Test
     void programsOfTheTestsMayComeFromElsewhere() throws Exception {
         installed(DEMO + " jupyter-console jupyter-server python3-jupyter-server python3-jupyter-kernel-test "
-                + "python3-pexpect bubblewrap python3-seccomp python3-pandas python3-matplotlib tmux");
+                + "python3-pexpect bubblewrap python3-seccomp python3-ipython python3-ipykernel python3-pandas "
+                + "python3-matplotlib tmux");
         program("node", "");
         program("npm", "");
         assertEquals(new Said(0, ""), run("test"));
