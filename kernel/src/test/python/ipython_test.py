@@ -40,7 +40,7 @@ class Session:
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR"):
             environment.pop(name, None)
         # Its outputs are to be compared, so all of them leave.
-        options = ["--profile", "open"] if kernel == KERNEL_NAME else []
+        options = ["--engine", "ipython", "--profile", "open"] if kernel == KERNEL_NAME else []
         self._manager.start_kernel(env=environment, cwd=self.work, extra_arguments=options)
         self._client = self._manager.client()
         self._client.start_channels()
