@@ -42,7 +42,7 @@ class PrerequisitesTest {
     @Test
     void rootInstallsWhatIsMissingAndSaysHowBefore() throws Exception {
         installed("jupyter-core");
-        String packages = "python3-jupyter-client jupyter-nbconvert";
+        String packages = "python3-jupyter-client jupyter-nbconvert bubblewrap";
         assertEquals(new Said(0, """
                 capsule: Debian packages are missing; installing them with:
                   apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends %s
