@@ -57,6 +57,11 @@ final class Metered implements ExecutionListener {
         }
     }
 
+    /// The execution's worker has ended for a limit: there is nothing left to be stopped.
+    synchronized void endedBy(Limit limit) {
+        exceeded = exceeded.or(() -> Optional.of(limit));
+    }
+
     /// The limit that the execution has failed for, if any.
     synchronized Optional<Limit> exceeded() {
         return exceeded;

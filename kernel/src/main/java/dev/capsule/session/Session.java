@@ -499,7 +499,7 @@ public final class Session {
                 unsent.clear();
                 cause = describe(end);
                 if (end instanceof End.LimitExceeded(var limit)) {
-                    running.ifPresent(execution -> execution.listener.exceed(limit));
+                    running.ifPresent(execution -> execution.listener.endedBy(limit));
                 }
                 // Those that are opened from here on are for the next worker.
                 lost = promises.openIds();
