@@ -270,7 +270,7 @@ class Bombs(Limits):
         self.assertIn("capsule install --network host", done.told())
 
     def test_a_file_outside(self):
-        done = self.client.execute("open('/root/secret')")
+        done = self.client.execute("open('/srv/secret')")
         self.assertIn(str(self.workspace), done.told())
         self.assertNotIn("Capsule", self.client.execute("open('missing')").told())
 
