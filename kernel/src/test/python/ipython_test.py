@@ -36,7 +36,8 @@ class Session:
         os.mkdir(self.home)
         os.mkdir(self.work)
         self._manager = KernelManager(kernel_name=kernel)
-        environment = {**os.environ, "HOME": self.home, "COLUMNS": "80"}
+        # Where none is set, ipykernel's cells use sh and ours bash, which word their errors differently.
+        environment = {**os.environ, "HOME": self.home, "COLUMNS": "80", "SHELL": "/bin/bash"}
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR"):
             environment.pop(name, None)
         # Its outputs are to be compared, so all of them leave.
