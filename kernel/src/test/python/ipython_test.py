@@ -36,11 +36,12 @@ class Session:
         os.mkdir(self.home)
         os.mkdir(self.work)
         self._manager = KernelManager(kernel_name=kernel)
-        environment = {**os.environ, "HOME": self.home, "COLUMNS": "80"}
+        # Where none is set, ipykernel's cells use sh and ours bash, which word their errors differently.
+        environment = {**os.environ, "HOME": self.home, "COLUMNS": "80", "SHELL": "/bin/bash"}
         for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR"):
             environment.pop(name, None)
         # Its outputs are to be compared, so all of them leave.
-        options = ["--profile", "open"] if kernel == KERNEL_NAME else []
+        options = ["--engine", "ipython", "--profile", "open"] if kernel == KERNEL_NAME else []
         self._manager.start_kernel(env=environment, cwd=self.work, extra_arguments=options)
         self._client = self._manager.client()
         self._client.start_channels()

@@ -21,8 +21,9 @@ public final class RouterSocket extends BoundSocket {
     public interface Handler {
         /// Handles a message. Called on the reactor thread; meanwhile nothing else is read on this reactor.
         ///
+        /// @param socket that they came to: a peer may be here before whoever has made the socket has hold of it
         /// @param identity to [RouterSocket#send] to; the frames are without it
-        void received(byte[] identity, List<byte[]> frames);
+        void received(RouterSocket socket, byte[] identity, List<byte[]> frames);
     }
 
     private final Handler handler;
@@ -68,7 +69,7 @@ public final class RouterSocket extends BoundSocket {
     @Override
     void received(Peer peer, List<byte[]> frames) {
         try {
-            handler.received(peer.identity(), frames);
+            handler.received(this, peer.identity(), frames);
         } catch (RuntimeException | Error e) {
             // The thread serves other clients, too.
             LOG.log(Level.ERROR, () -> "handling a message of " + peer, e);

@@ -12,6 +12,7 @@ import java.util.Optional;
 record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
     /// `auto` is IPython when the Python has it.
     static final List<String> ENGINES = List.of("auto", "ipython", "plain");
+    static final String PLAIN = "plain";
 
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
@@ -24,7 +25,7 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
         words.addAll(FLAGS);
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
-        if (!engine.equals("auto")) {
+        if (!engine.equals(PLAIN)) {
             words.addAll(List.of("--engine", engine));
         }
         words.addAll(terms.words());
@@ -44,6 +45,6 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
         }
         int engine = argv.indexOf("--engine") + 1;
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                engine == 0 || engine == argv.size() ? "auto" : argv.get(engine), Terms.of(argv)));
+                engine == 0 || engine == argv.size() ? PLAIN : argv.get(engine), Terms.of(argv)));
     }
 }

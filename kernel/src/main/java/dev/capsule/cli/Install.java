@@ -58,9 +58,9 @@ final class Install implements Callable<Integer> {
             + "environment's, else the first python3 with IPython, else python3)")
     private @Nullable String python;
 
-    @Option(names = "--engine", paramLabel = "ENGINE", defaultValue = "auto", description = "what gives cells their meaning: ipython (magics, widgets), plain (Python alone), "
+    @Option(names = "--engine", paramLabel = "ENGINE", defaultValue = Argv.PLAIN, description = "what gives cells their meaning: ipython (magics, !commands), plain (Python alone), "
             + "or auto, which is ipython where the Python has IPython (default: ${DEFAULT-VALUE})")
-    private String engine = "auto";
+    private String engine = Argv.PLAIN;
 
     @Option(names = "--env", paramLabel = "NAME=VALUE", description = "a variable for the kernel; Jupyter replaces $${OTHER} in VALUE; may be repeated")
     private Map<String, String> env = new LinkedHashMap<>();

@@ -77,7 +77,7 @@ final class KernelCommand {
             }
             options.put(name, args.get(i + 1));
         }
-        if (!Argv.ENGINES.contains(options.getOrDefault("--engine", "auto"))) {
+        if (!Argv.ENGINES.contains(options.getOrDefault("--engine", Argv.PLAIN))) {
             throw new RefusedException("there is no engine " + options.get("--engine") + "\n" + USAGE);
         }
         if (!options.containsKey("-f")) {
@@ -96,7 +96,7 @@ final class KernelCommand {
         Consumer<Event> record = event -> audit.ifPresent(log -> log.record(event));
         var terms = terms(options, record);
         var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(),
-                options.getOrDefault("--engine", "auto"), terms.profile(), confined(terms.sandbox()),
+                options.getOrDefault("--engine", Argv.PLAIN), terms.profile(), confined(terms.sandbox()),
                 network(terms.network()), snapshots(options.getOrDefault("--snapshots", "on")), connectionFile,
                 environment), record);
         var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);

@@ -40,8 +40,6 @@ public final class Kernel {
     private final Stdin stdin;
     private final Common common;
     private final Shell shell;
-    private final RouterSocket shellSocket;
-    private final RouterSocket controlSocket;
     private final RouterSocket stdinSocket;
     private final AtomicBoolean ending = new AtomicBoolean();
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -74,10 +72,12 @@ public final class Kernel {
         shell = new Shell(wire, iopub, session, history, stdin, common, identity.warnings(), clock);
         iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
         new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
-        stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()), stdin::received);
-        controlSocket = new RouterSocket(controlReactor, address(connection, connection.controlPort()),
+        stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()),
+                (_, client, frames) -> stdin.received(client, frames));
+        new RouterSocket(controlReactor, address(connection, connection.controlPort()),
                 this::controlReceived);
-        shellSocket = new RouterSocket(shellReactor, address(connection, connection.shellPort()),
+        // Last: it needs all others.
+        new RouterSocket(shellReactor, address(connection, connection.shellPort()),
                 this::shellReceived);
         LOG.log(Level.INFO, () -> "listening on " + connection.ip() + ", shell " + connection.shellPort());
     }
@@ -86,18 +86,18 @@ public final class Kernel {
         return new InetSocketAddress(connection.ip(), port);
     }
 
-    private void shellReceived(byte[] identity, List<byte[]> frames) {
+    private void shellReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
-            shell.submit(Message.decode(identity, frames, signer), shellSocket, stdinSocket);
+            shell.submit(Message.decode(identity, frames, signer), socket, stdinSocket);
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "dropped a message on shell: " + e.getMessage());
         }
     }
 
-    private void controlReceived(byte[] identity, List<byte[]> frames) {
+    private void controlReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
             var message = Message.decode(identity, frames, signer);
-            var exchange = new Exchange(message, controlSocket, wire, iopub);
+            var exchange = new Exchange(message, socket, wire, iopub);
             try {
                 common.answer(exchange, Request.parse(message));
             } catch (WireException e) {

@@ -39,7 +39,8 @@ sealed interface Command {
         if (cell.lookingAt()) {
             // With a line in place of the first, so that tracebacks count as the person does.
             return Optional.of(argument(cell, 1).map(
-                    name -> policy(name).<Command>map(policy -> new Transact(policy, "\n" + code.substring(cell.end())))
+                    name -> policy(name)
+                            .<Command>map(policy -> new Transact(policy, "#\n" + code.substring(cell.end())))
                             .orElseGet(() -> unknown(name)))
                     .orElseGet(() -> new Malformed("%%transaction has no policy; it is one of " + Transaction.NAMES)));
         }

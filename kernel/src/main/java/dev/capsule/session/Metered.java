@@ -58,11 +58,9 @@ final class Metered implements ExecutionListener {
         }
     }
 
-    /// The execution has ended already, with its worker, for it had exceeded a limit.
+    /// The execution's worker has ended for a limit: there is nothing left to be stopped.
     synchronized void endedBy(Limit limit) {
-        if (exceeded.isEmpty()) {
-            exceeded = Optional.of(limit);
-        }
+        exceeded = exceeded.or(() -> Optional.of(limit));
     }
 
     /// What the execution has done to the variables is undone.

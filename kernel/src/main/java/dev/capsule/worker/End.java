@@ -46,6 +46,14 @@ public sealed interface End {
         }
     }
 
+    /// The kernel could not look after what the process uses, by a fault of its own, and ended it.
+    record Unwatched(String message) implements End {
+        @Override
+        public String cause() {
+            return "was ended, since the kernel failed to look after its limits (a bug of Capsule): " + message;
+        }
+    }
+
     /// The process could not be started, or ended before it was ready.
     record NotStarted(String message) implements End {
         @Override

@@ -192,6 +192,11 @@ final class Ward {
         }
     }
 
+    /// Nobody looks any more.
+    void abandon(Throwable fault) {
+        subject.condemn(new End.Unwatched(fault.toString()));
+    }
+
     /// The process has ended; ends what is left of it.
     void close() {
         closed = true;

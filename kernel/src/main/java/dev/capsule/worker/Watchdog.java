@@ -49,9 +49,10 @@ final class Watchdog {
         try {
             return ward.turn();
         } catch (RuntimeException | Error e) {
-            // Of ours; what the system itself enforces still holds, and so do the other workers' limits.
+            // Of ours. The other workers' limits still hold; nothing runs without its own.
             LOG.log(Level.ERROR, "watching a worker", e);
             remove(ward);
+            ward.abandon(e);
             return Long.MAX_VALUE;
         }
     }

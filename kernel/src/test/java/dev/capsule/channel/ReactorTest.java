@@ -55,7 +55,7 @@ class ReactorTest {
         var identities = new LinkedBlockingQueue<String>();
         var reactor = new Reactor("closing", Duration.ofSeconds(10));
         var router = new RouterSocket(reactor, ANY_PORT,
-                (identity, frames) -> identities.add(new String(identity, UTF_8)));
+                (_, identity, frames) -> identities.add(new String(identity, UTF_8)));
         try (var peer = RawPeer.connect(router.address(), "DEALER", "client".getBytes(UTF_8))) {
             peer.send(List.of(new byte[1]));
             byte[] identity = identities.take().getBytes(UTF_8);
@@ -83,7 +83,7 @@ class ReactorTest {
         var entered = new LinkedBlockingQueue<byte[]>();
         var leave = new CountDownLatch(1);
         var reactor = new Reactor("unread", Duration.ofSeconds(10));
-        var router = new RouterSocket(reactor, ANY_PORT, (identity, frames) -> {
+        var router = new RouterSocket(reactor, ANY_PORT, (_, identity, frames) -> {
             entered.add(identity);
             awaitUninterrupted(leave);
         });
@@ -116,7 +116,7 @@ class ReactorTest {
         var identities = new LinkedBlockingQueue<String>();
         var reactor = new Reactor("deaf", Duration.ofMillis(200));
         var router = new RouterSocket(reactor, ANY_PORT,
-                (identity, frames) -> identities.add(new String(identity, UTF_8)));
+                (_, identity, frames) -> identities.add(new String(identity, UTF_8)));
         try (var peer = RawPeer.connect(router.address(), "DEALER", "deaf".getBytes(UTF_8))) {
             peer.send(List.of(new byte[1]));
             router.send(identities.take().getBytes(UTF_8), List.of(new byte[50_000_000]));
@@ -133,7 +133,7 @@ class ReactorTest {
         var entered = new CountDownLatch(1);
         var leave = new CountDownLatch(1);
         var reactor = new Reactor("stuck", Duration.ZERO);
-        var router = new RouterSocket(reactor, ANY_PORT, (identity, frames) -> {
+        var router = new RouterSocket(reactor, ANY_PORT, (_, identity, frames) -> {
             entered.countDown();
             awaitUninterrupted(leave);
         });
@@ -150,7 +150,7 @@ class ReactorTest {
     void aHandlerMayNotClose() throws InterruptedException {
         var outcome = new LinkedBlockingQueue<Class<?>>();
         var reactor = new Reactor("itself", Duration.ZERO);
-        var router = new RouterSocket(reactor, ANY_PORT, (identity, frames) -> {
+        var router = new RouterSocket(reactor, ANY_PORT, (_, identity, frames) -> {
             try {
                 reactor.close();
             } catch (IllegalStateException e) {

@@ -32,7 +32,8 @@ class RouterSocketTest {
     private final BlockingQueue<Received> received = new LinkedBlockingQueue<>();
     private final Reactor reactor = new Reactor("router-test", Duration.ofSeconds(1));
     private final RouterSocket router = new RouterSocket(reactor,
-            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), this::received);
+            new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+            (_, identity, frames) -> received(identity, frames));
     private final JeroMq clients = new JeroMq();
 
     @AfterEach
@@ -185,7 +186,7 @@ class RouterSocketTest {
     void anExceptionInTheHandlerDisturbsNobody() throws InterruptedException {
         var failing = new LinkedBlockingQueue<String>();
         var other = new RouterSocket(reactor, new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
-                (identity, frames) -> {
+                (_, identity, frames) -> {
                     var text = new String(frames.getFirst(), UTF_8);
                     failing.add(text);
                     Thread.currentThread().interrupt();
@@ -203,6 +204,18 @@ class RouterSocketTest {
             assertEquals("again", failing.take());
         }
         askAndAnswer();
+    }
+
+    /// A client that was there first was never answered: its request was handled before the socket had been stored where
+    /// the handler looked for it.
+    @Test
+    void aHandlerCanAnswerBeforeAnybodyHasHoldOfTheSocket() {
+        var other = new RouterSocket(reactor, new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+                RouterSocket::send);
+        try (var peer = RawPeer.connect(other.address(), "DEALER", new byte[0])) {
+            peer.send(List.of("question".getBytes(UTF_8)));
+            assertEquals("question", new String(peer.receive().getFirst(), UTF_8));
+        }
     }
 
     @Test

@@ -15,7 +15,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// `kernelspec/prerequisites` among programs that only say how they were called.
 class PrerequisitesTest {
     private static final Path SCRIPT = Path.of("../kernelspec/prerequisites").toAbsolutePath();
-    private static final String DEMO = "jupyter-core python3-jupyter-client jupyter-nbconvert";
+    private static final String DEMO = "jupyter-core python3-jupyter-client jupyter-nbconvert bubblewrap";
 
     @TempDir
     Path bin;
@@ -42,7 +42,7 @@ class PrerequisitesTest {
     @Test
     void rootInstallsWhatIsMissingAndSaysHowBefore() throws Exception {
         installed("jupyter-core");
-        String packages = "python3-jupyter-client jupyter-nbconvert";
+        String packages = "python3-jupyter-client jupyter-nbconvert bubblewrap";
         assertEquals(new Said(0, """
                 capsule: Debian packages are missing; installing them with:
                   apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends %s
@@ -93,7 +93,8 @@ class PrerequisitesTest {
     @Test
     void programsOfTheTestsMayComeFromElsewhere() throws Exception {
         installed(DEMO + " jupyter-console jupyter-server python3-jupyter-server python3-jupyter-kernel-test "
-                + "python3-pexpect bubblewrap python3-seccomp python3-pandas python3-matplotlib tmux");
+                + "python3-pexpect python3-seccomp python3-ipython python3-ipykernel python3-pandas "
+                + "python3-matplotlib tmux");
         program("node", "");
         program("npm", "");
         assertEquals(new Said(0, ""), run("test"));

@@ -69,6 +69,16 @@ class MeteredTest {
         }
     }
 
+    /// Stopping it, as when a limit is exceeded, started a second worker beside the one that takes the dead one's place.
+    @Test
+    void nothingIsStoppedWhenTheWorkerHasEndedForALimit() {
+        var metered = metered(6);
+        metered.endedBy(Limit.MEMORY);
+        metered.settled(SUCCEEDED);
+        assertEquals(0, stops);
+        assertEquals("LimitExceeded", assertInstanceOf(Outcome.Failed.class, outcomes.getFirst()).ename());
+    }
+
     @Test
     void outputWithinTheLimitPasses() {
         var metered = metered(6);
