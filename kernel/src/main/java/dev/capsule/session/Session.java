@@ -556,7 +556,7 @@ public final class Session {
                 case Frame.Resolve resolve -> resolved(resolve);
                 case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
                     var error = advice.explain(new Outcome.Failed(ename, evalue, traceback, true),
-                            worker().filter(WorkerProcess::killedForMemory).isPresent());
+                            live().filter(WorkerProcess::killedForMemory).isPresent());
                     emitter(id).listener.error(ename, evalue, error.traceback());
                     acknowledge(id, ack);
                 }
