@@ -28,7 +28,7 @@ class PlainEngine:
         self._namespace = Namespace()
         self._expects_async = False
         quitter = _Quitter()
-        self._namespace.dict.update(exit=quitter, quit=quitter)
+        self._namespace.hide(exit=quitter, quit=quitter)
         builtins.display = display
         # Without a display of its own, matplotlib need not look for one.
         os.environ.setdefault("MPLBACKEND", "agg")
@@ -62,6 +62,10 @@ class PlainEngine:
         """Of a cell whose code was not run here, or whose effects were taken back."""
         self._namespace.add_input(text, count)
         self._namespace.protect()
+
+    def variables(self):
+        """The namespace, and what of it is a person's own."""
+        return self._namespace.dict, self._namespace.variables()
 
     def has_more(self):
         """Whether `finish` will show something."""

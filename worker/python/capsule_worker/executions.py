@@ -32,6 +32,12 @@ class Execution:
         self._frames = 0
         self._bytes = 0
 
+    @classmethod
+    def without_code(cls, header):
+        """One that runs what the kernel wants, and shows nothing."""
+        unseen = {"execution_count": 0, "silent": True, "store_history": False, "allow_stdin": False}
+        return cls({**header, **unseen, "user_expressions": {}})
+
     def account(self, parts):
         """Counts an encoded frame that is about to be sent. Raises OutputLimit."""
         size = sum(map(len, parts))

@@ -197,6 +197,9 @@ _FROM_KERNEL = {
     ("open", "inspect"): ({"id": str, "cursor": int, "detail": int}, 1),
     ("open", "is_complete"): ({"id": str}, 1),
     ("open", "snapshot"): ({"id": str}, 0),
+    ("open", "checkpoint"): ({"id": str, "limit": int}, 0),
+    ("open", "restore"): ({"id": str, "names": list, "blobs": list, "packages": list}, 0),
+    ("signal", "supply"): ({"last": bool}, 1),
     ("resolve", None): ({"resolve": str, "value": str}, 0),
     ("reject", None): ({"reject": str, "ename": str, "evalue": str}, 0),
 }

@@ -3,8 +3,21 @@
 import builtins
 import sys
 
+from .imports import standard
+
 _MAX_OUTPUTS = 1_000
 _FORGOTTEN_AT_ONCE = 200
+
+
+def own_variables(names, hidden):
+    """Those of a namespace that are not the history's, Python's own, or hidden ones that nobody has replaced."""
+    re = standard("re")
+    history = re.compile(r"In|Out|_[io]h|_dh|_{1,3}|_i{1,3}|_i?\d+|__\w+__").fullmatch
+    return {
+        name: value
+        for name, value in list(names.items())
+        if isinstance(name, str) and not history(name) and not (name in hidden and hidden[name] is value)
+    }
 
 
 class Namespace:
@@ -19,7 +32,16 @@ class Namespace:
         self._outputs = {}
         self._last_values = {"_": "", "__": "", "___": ""}
         self.dict.update(self._last_values, _i="", _ii="", _iii="")
+        self._hidden = {}
         self.protect()
+
+    def hide(self, **values):
+        """Adds what is no variable of a person's."""
+        self._hidden.update(values)
+        self.dict.update(values)
+
+    def variables(self):
+        return own_variables(self.dict, self._hidden)
 
     def protect(self):
         """Puts back what a cell has replaced or deleted."""

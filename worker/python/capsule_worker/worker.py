@@ -84,7 +84,7 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": ["execute", "complete", "inspect", "is_complete", *["snapshot"] * supervised],
+                "offers": ["execute", "complete", "inspect", "is_complete", "checkpoint", "restore", *["snapshot"] * supervised],
             }
         )
         if encoding == "msgpack":
@@ -138,6 +138,13 @@ class Worker:
         if kind == "snapshot":
             self._keep(header["id"])
             return
+        if kind in ("checkpoint", "restore"):
+            self._settled = False
+            if self._snapshots.catch_up("()"):
+                self._revive()
+            else:
+                self._guard(header, self._execute, Execution.without_code(header), getattr(self, "_" + kind), header)
+            return
         try:
             text = str(buffers[0], "utf-8")
         except UnicodeDecodeError as error:
@@ -146,11 +153,14 @@ class Worker:
         if kind == "execute" and self._snapshots.catch_up(text):
             self._revive()
             return
+        if kind == "execute":
+            self._guard(header, self._execute, Execution(header), self._run, text)
+        else:
+            self._guard(header, self._question, kind, header, text)
+
+    def _guard(self, header, serve, *arguments):
         try:
-            if kind == "execute":
-                self._execute(Execution(header), text)
-            else:
-                self._question(kind, header, text)
+            serve(*arguments)
         except BaseException as error:
             if self._settled:
                 raise
@@ -161,9 +171,7 @@ class Worker:
 
     # Cells
 
-    def _execute(self, cell, text):
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
+    def _execute(self, cell, run, wanted):
         self._snapshots.changed()
         self._executions.begin(cell)
         self._displays.begin()
@@ -175,7 +183,7 @@ class Worker:
         try:
             try:
                 self._interrupts.begin(cell.id)
-                settle = self._run(cell, text)
+                settle = run(cell, wanted)
             except BaseException as error:
                 settle = [self._failed(cell, error)]
         except BaseException as interrupt:
@@ -196,6 +204,8 @@ class Worker:
 
     def _run(self, cell, text):
         """The frames that end the cell."""
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         result = self._engine.execute(text, cell)
         if self._child:
             self._leave_child(None)
@@ -248,6 +258,42 @@ class Worker:
     def _settle(self, encoded):
         self._settled = True
         self._connection.write([part for parts in encoded for part in parts])
+
+    # Checkpoints
+
+    def _checkpoint(self, cell, header):
+        from . import checkpoints
+
+        def send(blob, data):
+            self._connection.send({"emit": "part", "id": cell.id, "blob": blob}, [data])
+
+        return self._ended(cell, checkpoints.save(*self._engine.variables(), header["limit"], send))
+
+    def _restore(self, cell, header):
+        from . import checkpoints
+
+        def fetch(blob):
+            with self._interrupts.shield:
+                self._connection.send({"emit": "fetch", "id": cell.id, "blob": blob})
+                return self._next_part()
+
+        namespace, _ = self._engine.variables()
+        told = checkpoints.restore(namespace, header["names"], header["blobs"], header["packages"], fetch)
+        return self._ended(cell, told)
+
+    def _next_part(self):
+        try:
+            header, buffers = self._requests.next() or die_with_children()
+            if frames.kind_of(header, buffers) != ("signal", "supply"):
+                raise FrameError("a part was asked for, and something else came")
+        except FrameError as error:
+            die(f"the kernel broke the frame protocol: {error}")
+        return buffers[0], header["last"]
+
+    def _ended(self, cell, told):
+        if self._child:
+            self._leave_child(None)
+        return [self._connection.encode({"resolve": cell.id, **told})]
 
     # Questions
 

@@ -11,6 +11,7 @@ from IPython.core import debugger, interactiveshell
 from IPython.utils.tokenutil import token_at_cursor
 
 from .. import displays, tracebacks
+from ..namespace import own_variables
 from . import profile
 from .completion import Completion
 from .shell import Shell
@@ -78,6 +79,10 @@ class IPythonEngine:
     def add_input(self, text, count):
         """Of a cell whose code was not run here, or whose effects were taken back."""
         self._shell.history_manager.store_inputs(count, text, text)
+
+    def variables(self):
+        """The namespace, and what of it is a person's own."""
+        return self._shell.user_ns, own_variables(self._shell.user_ns, self._shell.user_ns_hidden)
 
     def has_more(self):
         return self._shows_figures and self._shown.has_figures()
