@@ -1,4 +1,4 @@
-"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 6): `python3 worker/vectors/generate.py`.
+"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 8): `python3 worker/vectors/generate.py`.
 
 The frames are put together here by hand and not by any implementation, so that no implementation proves itself.
 """
@@ -97,6 +97,13 @@ GOOD = [
     good("kernel: complete", {"open": "complete", "id": ID, "cursor": 300}, "é".encode() * 300),
     good("kernel: inspect", {"open": "inspect", "id": ID, "cursor": 5, "detail": 1}, b"print"),
     good("kernel: is_complete", {"open": "is_complete", "id": "x" * 64}, b"for i in range(3):"),
+    good("kernel: checkpoint", {"open": "checkpoint", "id": ID, "limit": 3 << 30}),
+    good(
+        "kernel: restore",
+        {"open": "restore", "id": ID, "names": ["a", "b", "größe"], "blobs": [1, 0, 1], "packages": ["numpy"]},
+    ),
+    good("kernel: supply", {"signal": "supply", "last": False}, b"\x80\x05\x00\xff"),
+    good("kernel: supply of nothing", {"signal": "supply", "last": True}, b""),
     good("kernel: cancel", {"signal": "cancel", "id": ID}),
     good("kernel: flush, then by line", {"signal": "flush", "buffering": "line"}),
     good("kernel: flush, then in blocks", {"signal": "flush", "buffering": "block"}),
@@ -113,10 +120,31 @@ GOOD = [
             "pid": 17,
             "language": {"name": "python", "version": "3.11.2"},
             "implementation": "capsule_worker 0.1.0",
-            "offers": ["execute", "complete", "inspect", "is_complete"],
+            "offers": ["execute", "complete", "inspect", "is_complete", "checkpoint", "restore"],
         },
     ),
     good("worker: ready", {"signal": "ready"}),
+    good("worker: part", {"emit": "part", "id": ID, "blob": 2}, b"\x80\x05\x00\xff"),
+    good("worker: fetch", {"emit": "fetch", "id": ID, "blob": 300}),
+    good(
+        "worker: checkpoint",
+        {
+            "resolve": ID,
+            "names": ["a", "größe"],
+            "types": ["list", "int"],
+            "blobs": [0, 1],
+            "unsaved": ["g"],
+            "unsaved_types": ["generator"],
+            "reasons": ["TypeError: cannot pickle 'generator' object"],
+            "packages": ["numpy"],
+            "versions": ["1.24.2"],
+            "followed": True,
+        },
+    ),
+    good(
+        "worker: restored",
+        {"resolve": ID, "unrestored": ["a"], "reasons": ["ValueError: no"], "packages": ["numpy"], "versions": ["1.26.0"]},
+    ),
     good(
         "worker: result",
         {"emit": "result", "id": ID, "mimes": ["text/plain"], "forms": ["text"]},

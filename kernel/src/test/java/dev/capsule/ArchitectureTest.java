@@ -39,13 +39,14 @@ class ArchitectureTest {
             .withImportOption(ImportOption.Predefined.ONLY_INCLUDE_TESTS).importPackages("dev.capsule");
 
     /// Who may import whom; `cli` may import everything.
-    private static final Map<String, List<String>> IMPORTS = Map.of("frame", List.of(), "jupyter", List.of(),
-            "promise", List.of(), "channel", List.of("jupyter"), "policy", List.of(), "audit", List.of(),
-            "sandbox", List.of("policy"),
-            "worker", List.of("frame", "sandbox", "policy"), "session",
-            List.of("worker", "promise", "frame", "sandbox", "audit", "policy"),
-            "kernel",
-            List.of("channel", "jupyter", "session"));
+    private static final Map<String, List<String>> IMPORTS = Map.ofEntries(Map.entry("frame", List.of()),
+            Map.entry("jupyter", List.of()), Map.entry("promise", List.of()), Map.entry("checkpoint", List.of()),
+            Map.entry("policy", List.of()), Map.entry("channel", List.of("jupyter")),
+            Map.entry("audit", List.of("policy")), Map.entry("sandbox", List.of("policy")),
+            Map.entry("worker", List.of("frame", "sandbox", "policy")),
+            Map.entry("session",
+                    List.of("worker", "promise", "frame", "sandbox", "audit", "policy", "checkpoint")),
+            Map.entry("kernel", List.of("channel", "jupyter", "session")));
 
     @Test
     void everyPackageIsInTheTable() {
@@ -71,7 +72,7 @@ class ArchitectureTest {
     @Test
     void librariesAreUsedWhereTheyBelong() {
         fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.frame", "dev.capsule.policy",
-                "dev.capsule.audit");
+                "dev.capsule.audit", "dev.capsule.checkpoint");
         fence("org.msgpack..", "dev.capsule.frame");
         fence("org.apache.commons.codec..", "dev.capsule.jupyter");
         fence("picocli..", "dev.capsule.cli");

@@ -1,5 +1,6 @@
 package dev.capsule.audit;
 
+import dev.capsule.policy.UserDirectory;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -73,15 +74,7 @@ public final class Audit implements AutoCloseable {
     ///
     /// @return empty where neither `XDG_STATE_HOME` nor `HOME` is set
     public static Optional<Path> file(Map<String, String> env) {
-        String state = env.getOrDefault("XDG_STATE_HOME", "");
-        // A relative path is to be ignored (XDG base directory specification); it would be one in the workspace.
-        if (state.startsWith("/")) {
-            return Optional.of(Path.of(state, "capsule", "audit.jsonl"));
-        }
-        String home = env.getOrDefault("HOME", "");
-        return home.startsWith("/")
-                ? Optional.of(Path.of(home, ".local", "state", "capsule", "audit.jsonl"))
-                : Optional.empty();
+        return UserDirectory.STATE.in(env).map(directory -> directory.resolve("audit.jsonl"));
     }
 
     /// The file before the present one.

@@ -31,7 +31,8 @@ final class CommandLineTool {
         var tool = new CommandLine(new CommandLineTool())
                 .addSubcommand(new Install(host, out, err)).addSubcommand(new Uninstall(host, out))
                 .addSubcommand(new ListSpecs(host, out)).addSubcommand(new ProfileCommand(host, out))
-                .addSubcommand(new Doctor(host, out)).setOut(out).setErr(err)
+                .addSubcommand(new CheckpointCommand(host, out)).addSubcommand(new Doctor(host, out)).setOut(out)
+                .setErr(err)
                 .setExecutionExceptionHandler((failure, _, _) -> {
                     err.println("capsule: " + switch (failure) {
                         case CommandException e -> e.getMessage();

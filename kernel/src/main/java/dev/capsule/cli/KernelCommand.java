@@ -3,11 +3,14 @@ package dev.capsule.cli;
 import dev.capsule.audit.Audit;
 import dev.capsule.audit.Event;
 import dev.capsule.channel.ChannelException;
+import dev.capsule.checkpoint.CheckpointException;
+import dev.capsule.checkpoint.Shelf;
 import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.WireException;
 import dev.capsule.kernel.History;
 import dev.capsule.kernel.Kernel;
 import dev.capsule.policy.Profile;
+import dev.capsule.policy.UserDirectory;
 import dev.capsule.session.Session;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.ProcessWatch;
@@ -34,9 +37,13 @@ final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
     private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH]"
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
-            + " [--network none|host] [--snapshots on|off]";
+            + " [--network none|host] [--snapshots on|off]"
+            + " [--restore NAME|FILE] [--checkpoint-on-shutdown NAME]";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network", "--snapshots");
+            "--sandbox", "--network", "--snapshots", "--restore", "--checkpoint-on-shutdown");
+    /// Below the user's data directory.
+    static final String CHECKPOINTS = "checkpoints";
+
     private static final Pattern VERSION_IN_NAME = Pattern.compile("(?:python|/)(3\\.\\d+(?:\\.\\d+)?)(?:/|$)");
 
     private KernelCommand() {}
@@ -80,10 +87,25 @@ final class KernelCommand {
         if (!Argv.ENGINES.contains(options.getOrDefault("--engine", Argv.PLAIN))) {
             throw new RefusedException("there is no engine " + options.get("--engine") + "\n" + USAGE);
         }
+        if (options.containsKey("--checkpoint-on-shutdown")) {
+            checkName(options.getOrDefault("--checkpoint-on-shutdown", ""));
+        }
         if (!options.containsKey("-f")) {
             throw new RefusedException("no connection file is given\n" + USAGE);
         }
         return options;
+    }
+
+    private static void checkName(String name) {
+        try {
+            Shelf.checked(name);
+        } catch (CheckpointException e) {
+            throw new RefusedException("--checkpoint-on-shutdown: " + e.getMessage());
+        }
+    }
+
+    private static Optional<Shelf> shelf(Map<String, String> environment, WorkerPlan plan) {
+        return UserDirectory.DATA.in(environment).map(data -> plan.shelf(data.resolve(CHECKPOINTS)));
     }
 
     private static void serve(Map<String, String> options) throws IOException, InterruptedException {
@@ -99,9 +121,11 @@ final class KernelCommand {
                 options.getOrDefault("--engine", Argv.PLAIN), terms.profile(), confined(terms.sandbox()),
                 network(terms.network()), snapshots(options.getOrDefault("--snapshots", "on")), connectionFile,
                 environment), record);
-        var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record, clock);
+        var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record,
+                () -> shelf(environment, plan), "capsule " + version(), clock);
         var connection = ConnectionInfo.read(connectionFile);
-        session.start();
+        Optional.ofNullable(options.get("--checkpoint-on-shutdown")).ifPresent(session::keepOnShutdown);
+        Optional.ofNullable(options.get("--restore")).ifPresentOrElse(session::startFrom, session::start);
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {
@@ -221,12 +245,7 @@ final class KernelCommand {
         if (given != null) {
             return Optional.of(Path.of(given));
         }
-        String data = environment.getOrDefault("XDG_DATA_HOME", "");
-        String home = environment.getOrDefault("HOME", "");
-        if (!data.isEmpty()) {
-            return Optional.of(Path.of(data, "capsule", "history.sqlite"));
-        }
-        return home.isEmpty() ? Optional.empty() : Optional.of(Path.of(home, ".local/share/capsule/history.sqlite"));
+        return UserDirectory.DATA.in(environment).map(directory -> directory.resolve("history.sqlite"));
     }
 
     private static String version() {

@@ -1,6 +1,7 @@
 package dev.capsule.cli;
 
 import dev.capsule.audit.Event;
+import dev.capsule.checkpoint.Shelf;
 import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
@@ -22,6 +23,7 @@ import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -95,6 +97,8 @@ final class WorkerPlan implements Launches {
     }
 
     private final Settings settings;
+    /// Tells this kernel from every other, and is had at once.
+    private final String kernelId = ProcessHandle.current().pid() + " since " + Instant.now();
     private final Profile profile;
     private final Consumer<Event> audit;
     private final CompletableFuture<Decision> decision = new CompletableFuture<>();
@@ -241,6 +245,17 @@ final class WorkerPlan implements Launches {
             }
         }
         return List.of();
+    }
+
+    /// Where the checkpoints of notebooks in this directory are. Cells that are given no files of it are given none of
+    /// these either, but those that they have made themselves.
+    Shelf shelf(Path root) {
+        boolean shared = switch (decision.join()) {
+            case Decision.Unsandboxed _ -> true;
+            case Decision.Sandboxed(_, Workspace.Directory _, _, _) -> profile.files() == Profile.Files.WORKSPACE;
+            case Decision.Sandboxed _,Decision.Refused _ -> false;
+        };
+        return new Shelf(root, directory(), shared ? directory().toString() : directory() + "\0" + kernelId);
     }
 
     private Decision decide() {

@@ -38,12 +38,20 @@ public final class Fields {
 
     /// A whole number from 0 to 2³¹ − 1.
     public int integer(String name) {
-        long number = require(name, Long.class, "a whole number");
+        return integer(name, require(name, Long.class, "a whole number"));
+    }
+
+    private static int integer(String name, long number) {
         if (number < 0 || number > Integer.MAX_VALUE) {
             throw new FrameException("frame header: %s is %d, not from 0 to %d".formatted(name, number,
                     Integer.MAX_VALUE));
         }
         return (int) number;
+    }
+
+    /// Each as [#integer].
+    public List<Integer> integers(String name) {
+        return list(name, Long.class, "whole numbers").stream().map(number -> integer(name, number)).toList();
     }
 
     public List<String> strings(String name) {

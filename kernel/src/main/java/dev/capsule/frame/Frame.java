@@ -64,6 +64,28 @@ public sealed interface Frame {
     /// Asks for a snapshot of the state as it is.
     record Keep(String id) implements ToWorker {}
 
+    /// Asks for all variables.
+    ///
+    /// @param limit of the bytes of all parts together
+    record Checkpoint(String id, long limit) implements ToWorker {}
+
+    /// Asks the worker to take over variables.
+    ///
+    /// @param blobs the number of the blob that each is in
+    /// @param packages of which the versions are wanted
+    record Restore(String id, List<String> names, List<Integer> blobs, List<String> packages) implements ToWorker {
+        public Restore {
+            names = List.copyOf(names);
+            blobs = List.copyOf(blobs);
+            packages = List.copyOf(packages);
+        }
+    }
+
+    /// Answers a [Fetch].
+    ///
+    /// @param last whether nothing of the blob follows
+    record Supply(boolean last, byte[] part) implements ToWorker {}
+
     /// Cells that the worker does not know of, by their count: they were run after the snapshot that it comes from.
     record Inputs(SortedMap<Integer, String> texts) implements ToWorker {
         public Inputs {
@@ -136,6 +158,12 @@ public sealed interface Frame {
 
     /// @param waits whether to clear only when the next output comes
     record ClearOutput(String id, boolean waits, boolean ack) implements FromWorker {}
+
+    /// A piece of a blob of a [Checkpoint].
+    record Part(String id, int blob, byte[] bytes) implements FromWorker {}
+
+    /// Wants the next piece of a blob for a [Restore].
+    record Fetch(String id, int blob) implements FromWorker {}
 
     /// Opens a promise of the worker's, to be settled by [Answer] or [Refuse].
     ///

@@ -41,6 +41,11 @@ public final class FrameCodec {
                     "inspect", "id", id, "cursor", cursor, "detail", detail);
             case Frame.IsComplete(var id, var code) -> bytes(encoding, code(code), "open", "is_complete", "id", id);
             case Frame.Keep(var id) -> bytes(encoding, List.of(), "open", "snapshot", "id", id);
+            case Frame.Checkpoint(var id, var limit) -> bytes(encoding, List.of(), "open", "checkpoint", "id", id,
+                    "limit", limit);
+            case Frame.Restore(var id, var names, var blobs, var packages) -> bytes(encoding, List.of(), "open",
+                    "restore", "id", id, "names", names, "blobs", blobs, "packages", packages);
+            case Frame.Supply(var last, var part) -> bytes(encoding, List.of(part), "signal", "supply", "last", last);
             case Frame.Inputs(var texts) -> bytes(encoding,
                     texts.values().stream().map(text -> text.getBytes(StandardCharsets.UTF_8)).toList(), "signal",
                     "inputs", "counts", List.copyOf(texts.keySet()));
@@ -191,7 +196,9 @@ public final class FrameCodec {
                 new Frame.UpdateDisplay(id, fields.bundle(buffers), fields.string("display_id"), ack);
             case "error" -> new Frame.ShownError(id, fields.string("ename"), fields.string("evalue"),
                     fields.strings("traceback"), ack);
-            case "stream" -> new Frame.LateStream(id, stream(fields.string("name")), only(buffers));
+            case "stream" -> new Frame.LateStream(id, stream(fields.string("name")), only("stream", buffers));
+            case "part" -> new Frame.Part(id, fields.integer("blob"), only("part", buffers));
+            case "fetch" -> new Frame.Fetch(id, fields.integer("blob"));
             case "clear_output" -> new Frame.ClearOutput(id, fields.bool("wait"), ack);
             default -> throw new FrameException("unknown emit \"" + fields.string("emit") + "\"");
         };
@@ -215,9 +222,9 @@ public final class FrameCodec {
         throw new FrameException("stream \"" + name + "\" is neither stdout nor stderr");
     }
 
-    private static byte[] only(List<byte[]> buffers) {
+    private static byte[] only(String kind, List<byte[]> buffers) {
         if (buffers.size() != 1) {
-            throw new FrameException("stream frame has %d buffers, not 1".formatted(buffers.size()));
+            throw new FrameException("%s frame has %d buffers, not 1".formatted(kind, buffers.size()));
         }
         return buffers.getFirst();
     }

@@ -68,7 +68,7 @@ public final class Kernel {
         controlReactor = new Reactor("control", LINGER);
         stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
-        common = new Common(connection, session, identity, this::shutdown);
+        common = new Common(connection, session, identity, this::shutdownRequested);
         shell = new Shell(wire, iopub, session, history, stdin, common, identity.warnings(), clock);
         iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
         new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
@@ -118,9 +118,20 @@ public final class Kernel {
     /// Begins the end: the worker and all it started, then the sockets, when the last messages are sent. Returns at once;
     /// may be called more than once, on any thread.
     public void shutdown() {
+        session.hurry();
+        shutdown(() -> {});
+    }
+
+    /// A client wants the end: there may be something to be kept.
+    private void shutdownRequested() {
+        shutdown(session::shutdownRequested);
+    }
+
+    private void shutdown(Runnable before) {
         if (ending.compareAndSet(false, true)) {
             Thread.ofPlatform().name("shutdown").start(() -> {
                 LOG.log(Level.INFO, "shutting down");
+                before.run();
                 session.close();
                 shellReactor.close();
                 controlReactor.close();

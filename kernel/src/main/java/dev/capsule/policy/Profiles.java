@@ -65,15 +65,7 @@ public final class Profiles {
     ///
     /// @return empty where neither `XDG_CONFIG_HOME` nor `HOME` is set
     public static Optional<Path> file(Map<String, String> env) {
-        String config = env.getOrDefault("XDG_CONFIG_HOME", "");
-        // A relative path is to be ignored (XDG base directory specification); it would be one in the workspace.
-        if (config.startsWith("/")) {
-            return Optional.of(Path.of(config, "capsule", "profiles.json"));
-        }
-        String home = env.getOrDefault("HOME", "");
-        return home.startsWith("/")
-                ? Optional.of(Path.of(home, ".config", "capsule", "profiles.json"))
-                : Optional.empty();
+        return UserDirectory.CONFIG.in(env).map(directory -> directory.resolve("profiles.json"));
     }
 
     public static Profiles builtIn() {

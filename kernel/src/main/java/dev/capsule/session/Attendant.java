@@ -112,13 +112,14 @@ final class Attendant implements WorkerProcess.Listener {
     /// Has the worker run a cell.
     ///
     /// @param execution made of its id, as is the request
-    /// @param count empty for a cell that nobody sees
+    /// @param count empty for what is not to be taken back as a cell
+    /// @param title of it, as messages name it
     /// @param whenSettled called on the thread that settles
-    void run(Function<String, Execution> execution, Optional<Integer> count,
+    void run(Function<String, Execution> execution, Optional<Integer> count, String title,
             Function<String, Frame.ToWorker> request, Consumer<Settlement<Frame.Resolve>> whenSettled) {
         String id = promises.create(Optional.empty(), whenSettled).id();
         var begun = execution.apply(id);
-        snapshots.runs(id, count);
+        snapshots.runs(id, count, title);
         ranSinceRevival = true;
         last = Optional.of(begun);
         executions.put(id, begun);
@@ -187,6 +188,18 @@ final class Attendant implements WorkerProcess.Listener {
             case Frame.LateStream(var id, var stream, var text) ->
                 emitter(id).listener.stream(stream.wireName(), text);
             case Frame.Input input -> ask(input);
+            case Frame.Part part -> {
+                var execution = active(part.id());
+                if (!errand(execution).part(part)) {
+                    session.interrupt(execution);
+                }
+            }
+            case Frame.Fetch fetch -> {
+                var supply = errand(active(fetch.id())).fetch(fetch);
+                synchronized (session) {
+                    worker.orElseThrow().send(supply);
+                }
+            }
             case Frame.Snapshot(var pid, var after) -> {
                 synchronized (session) {
                     snapshots.made(pid, after).forEach(worker.orElseThrow()::drop);
@@ -251,6 +264,10 @@ final class Attendant implements WorkerProcess.Listener {
         }
     }
 
+    private static Errand errand(Execution execution) {
+        return execution.errand.orElseThrow(() -> new FrameException("a part of a checkpoint that nobody wants"));
+    }
+
     private void acknowledge(String id, boolean wanted) {
         if (wanted) {
             synchronized (session) {
@@ -289,7 +306,7 @@ final class Attendant implements WorkerProcess.Listener {
 
     private void resolved(Frame.Resolve resolve) {
         if (isRunning(resolve.id())) {
-            resolve.checkExecution();
+            active(resolve.id()).errand.ifPresentOrElse(errand -> errand.resolved(resolve), resolve::checkExecution);
         }
         settle(resolve.id(), new Settlement.Resolved<>(resolve));
     }
@@ -440,7 +457,10 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String describe(End end) {
-        return end instanceof End.NotStarted ? "the worker " + end.cause() : happened(end) + Session.LOST;
+        if (end instanceof End.NotStarted) {
+            return "the worker " + end.cause();
+        }
+        return session.isServedBy(this) ? happened(end) + Session.LOST : happened(end);
     }
 
     private String happened(End end) {

@@ -1,6 +1,8 @@
 package dev.capsule.session;
 
+import dev.capsule.checkpoint.Shelf;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -24,10 +26,16 @@ sealed interface Command {
     /// Has all later cells run under a policy, unless they say otherwise.
     record SetTransaction(Transaction policy) implements Command {}
 
+    /// Saves the variables.
+    record Checkpoint(String name) implements Command {}
+
+    /// Replaces the variables by saved ones.
+    record Restore(String name) implements Command {}
+
     /// It is meant to be a command, and is none.
     record Malformed(String message) implements Command {}
 
-    Pattern LINE = Pattern.compile("%(undo|snapshots|goto|transaction)(?:[ \\t]+(\\S+))?[ \\t]*");
+    Pattern LINE = Pattern.compile("%(undo|snapshots|goto|transaction|checkpoint|restore)(?:[ \\t]+(\\S+))?[ \\t]*");
     Pattern CELL = Pattern.compile("\\s*%%transaction(?:[ \\t]+(\\S+))?[ \\t]*(?:\\r?\\n|\\z)");
 
     /// @return empty when the code is for the worker
@@ -60,6 +68,8 @@ sealed interface Command {
             case "transaction" -> argument.map(
                     name -> policy(name).<Command>map(SetTransaction::new).orElseGet(() -> unknown(name)))
                     .orElseGet(() -> new Malformed("%transaction has no policy; it is one of " + Transaction.NAMES));
+            case "checkpoint" -> named(line, Checkpoint::new);
+            case "restore" -> named(line, Restore::new);
             default -> argument.<Command>map(text -> new Malformed("%snapshots takes nothing: " + text))
                     .orElseGet(Snapshots::new);
         };
@@ -67,6 +77,16 @@ sealed interface Command {
 
     private static Optional<String> argument(Matcher matcher, int group) {
         return Optional.ofNullable(matcher.group(group));
+    }
+
+    private static Command named(Matcher line, Function<String, Command> command) {
+        return argument(line, 2).map(name -> Shelf.NAME.matcher(name).matches()
+                ? command.apply(name)
+                : new Malformed(
+                        "%%%s %s: a name has letters, digits, _, . and -, at most 64, and begins with a letter or digit"
+                                .formatted(line.group(1), name)))
+                .orElseGet(() -> new Malformed("%%%s has no name, as in %%%s before-training".formatted(line.group(1),
+                        line.group(1))));
     }
 
     private static Optional<Integer> number(String text, int least) {

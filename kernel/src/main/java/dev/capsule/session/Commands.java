@@ -11,12 +11,14 @@ import java.util.Optional;
 /// What the kernel itself does for a cell ([Command]), and the transactions that cells run in.
 final class Commands {
     private final Session session;
+    private final Checkpoints checkpoints;
 
     /// Guarded by the session.
     private Transaction transaction = Transaction.COMMIT_ALWAYS;
 
-    Commands(Session session) {
+    Commands(Session session, Checkpoints checkpoints) {
         this.session = session;
+        this.checkpoints = checkpoints;
     }
 
     /// Runs a cell that is no command.
@@ -48,6 +50,8 @@ final class Commands {
                 }
                 answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
             }
+            case Command.Checkpoint(var name) -> checkpoints.save(name, cell, listener);
+            case Command.Restore(var name) -> checkpoints.restore(name, cell, listener);
             case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
         }
     }
@@ -99,8 +103,7 @@ final class Commands {
         if (!cell.silent()) {
             listener.stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8));
         }
-        listener.settled(new Outcome.Succeeded("{}".getBytes(StandardCharsets.UTF_8),
-                "[]".getBytes(StandardCharsets.UTF_8)));
+        listener.settled(Outcome.Succeeded.EMPTY);
     }
 
     private void transact(Transaction policy, Session.Cell cell, ExecutionListener listener) {

@@ -17,6 +17,8 @@ final class Execution {
     final int count;
     final Metered listener;
     final Rollback rollback;
+    /// Empty for a cell's code.
+    final Optional<Errand> errand;
     /// Of the worker that runs it.
     final Attendant attendant;
 
@@ -28,11 +30,13 @@ final class Execution {
     /// Of the worker's thread, which is also the one that settles an execution with an error.
     boolean errorShown;
 
-    Execution(String id, int count, Metered listener, Rollback rollback, Attendant attendant) {
+    Execution(String id, int count, Metered listener, Rollback rollback, Optional<Errand> errand,
+            Attendant attendant) {
         this.id = id;
         this.count = count;
         this.listener = listener;
         this.rollback = rollback;
+        this.errand = errand;
         this.attendant = attendant;
     }
 }

@@ -9,7 +9,10 @@ public sealed interface Outcome {
 
     /// @param userExpressionsJson a JSON object as in Jupyter's `execute_reply`
     /// @param payloadJson a JSON array
-    record Succeeded(byte[] userExpressionsJson, byte[] payloadJson) implements Outcome {}
+    record Succeeded(byte[] userExpressionsJson, byte[] payloadJson) implements Outcome {
+        /// Of what has no user expressions and no payload.
+        static final Succeeded EMPTY = new Succeeded(new byte[]{'{', '}'}, new byte[]{'[', ']'});
+    }
 
     /// @param shown whether people have seen it already
     record Failed(String ename, String evalue, List<String> traceback, boolean shown) implements Outcome {

@@ -1,6 +1,7 @@
 package dev.capsule.session;
 
 import dev.capsule.audit.Event;
+import dev.capsule.checkpoint.Shelf;
 import dev.capsule.frame.Frame;
 import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
@@ -11,10 +12,13 @@ import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
@@ -37,6 +41,9 @@ public final class Session {
     static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
+    /// How long a shutdown may wait for its checkpoint.
+    static final Duration KEEP_PATIENCE = Duration.ofSeconds(10);
+
     static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
 
     private final WorkerProcess.Launches launches;
@@ -46,7 +53,9 @@ public final class Session {
     private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
     private final Outlet outlet;
-    private final Commands commands = new Commands(this);
+    private final CountDownLatch kept = new CountDownLatch(1);
+    private final Checkpoints checkpoints;
+    private final Commands commands;
 
     // All below guarded by this.
     private Optional<Attendant> current = Optional.empty();
@@ -54,15 +63,21 @@ public final class Session {
     private Optional<Execution> running = Optional.empty();
     private Optional<String> languageVersion = Optional.empty();
     private boolean closed;
+    /// While the first cell has to wait for the variables of a checkpoint.
+    private boolean opening;
+    private final List<Runnable> waiting = new ArrayList<>();
+    private Optional<String> keptAs = Optional.empty();
     /// What happened between two cells, to be told with the next.
     private Optional<String> untold = Optional.empty();
 
     /// @param profile what its cells may use up, and what of their outputs leaves
     /// @param remarks what a person should know of what the last cell has done
     /// @param audit does not wait
+    /// @param shelf where checkpoints are kept, if there is a place; may have to be waited for
+    /// @param madeBy what the manifest of a checkpoint names
     /// @param clock runs deadlines and the steps of an interrupt
     public Session(WorkerProcess.Launches launches, Profile profile, Advice advice, Supplier<List<String>> remarks,
-            Consumer<Event> audit, ScheduledExecutorService clock) {
+            Consumer<Event> audit, Supplier<Optional<Shelf>> shelf, String madeBy, ScheduledExecutorService clock) {
         this.launches = launches;
         this.profile = profile;
         this.advice = advice;
@@ -70,6 +85,8 @@ public final class Session {
         this.remarks = remarks;
         this.audit = audit;
         this.clock = clock;
+        checkpoints = new Checkpoints(this, shelf, madeBy);
+        commands = new Commands(this, checkpoints);
     }
 
     /// Starts the first worker, so that it is ready when the first cell comes.
@@ -77,12 +94,39 @@ public final class Session {
         startWorker();
     }
 
+    /// Has the first cell find the variables of a checkpoint; until they are there, it waits. If they cannot be had, it is
+    /// told why.
+    ///
+    /// @param nameOrPath a path where it has a slash
+    public void startFrom(String nameOrPath) {
+        start();
+        synchronized (this) {
+            opening = true;
+        }
+        checkpoints.restoreAny(nameOrPath, new Unseen((text, outcome) -> {
+            List<Runnable> given;
+            synchronized (this) {
+                tellLater(switch (outcome) {
+                    case Outcome.Succeeded _ -> text.strip();
+                    case Outcome.Failed failed -> failed.evalue();
+                });
+                opening = false;
+                given = List.copyOf(waiting);
+                waiting.clear();
+            }
+            given.forEach(Runnable::run);
+        }));
+    }
+
     private Attendant startWorker() {
-        var attendant = new Attendant(this, ++workerCount,
-                current.map(last -> last.snapshots().lastCount()).orElse(0));
+        var attendant = newAttendant();
         current = Optional.of(attendant);
         attendant.start(launches);
         return attendant;
+    }
+
+    private Attendant newAttendant() {
+        return new Attendant(this, ++workerCount, current.map(last -> last.snapshots().lastCount()).orElse(0));
     }
 
     /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed.
@@ -116,6 +160,10 @@ public final class Session {
     public void execute(Cell cell, ExecutionListener listener) {
         var command = Command.parse(cell.code());
         synchronized (this) {
+            if (opening) {
+                waiting.add(() -> execute(cell, listener));
+                return;
+            }
             if (running.isPresent()) {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
@@ -134,14 +182,53 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        var attendant = serving();
+        start(serving(), cell, listener, rollback, Optional.empty());
+    }
+
+    /// Has the worker do what is no cell's code.
+    synchronized void start(Cell cell, ExecutionListener listener, Errand errand) {
+        start(serving(), cell, listener, new Rollback.Never(), Optional.of(errand));
+    }
+
+    /// Has a fresh worker beside the one that serves do what is no cell's code. Here alone workers change places while the
+    /// one lives.
+    synchronized void startFresh(Cell cell, ExecutionListener listener, Function<Loading.Newcomer, Errand> errand) {
+        var attendant = newAttendant();
+        attendant.start(launches);
+        start(attendant, cell, listener, new Rollback.Never(), Optional.of(errand.apply(new Loading.Newcomer() {
+            @Override
+            public String languageVersion() {
+                return Session.this.languageVersion().orElse("");
+            }
+
+            @Override
+            public void serve() {
+                Optional<Attendant> replaced;
+                synchronized (Session.this) {
+                    replaced = current;
+                    current = Optional.of(attendant);
+                }
+                replaced.flatMap(Attendant::worker).ifPresent(WorkerProcess::kill);
+            }
+
+            @Override
+            public void dismiss() {
+                synchronized (Session.this) {
+                    attendant.worker().ifPresent(WorkerProcess::kill);
+                }
+            }
+        })));
+    }
+
+    private void start(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
+            Optional<Errand> errand) {
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
             untold.ifPresent(metered::note);
             untold = Optional.empty();
         }
         attendant.run(id -> {
-            var execution = new Execution(id, cell.executionCount(), metered, rollback, attendant);
+            var execution = new Execution(id, cell.executionCount(), metered, rollback, errand, attendant);
             metered.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
                 execution.deadline = Optional.of(clock.schedule(() -> metered.exceed(Limit.CELL_DEADLINE),
@@ -149,9 +236,10 @@ public final class Session {
             }
             running = Optional.of(execution);
             return execution;
-        }, cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty(),
-                id -> new Frame.Execute(id, cell.executionCount(), cell.silent(), cell.storeHistory(),
-                        cell.allowStdin(), cell.userExpressions(), cell.code()),
+        }, cell.storeHistory() && errand.isEmpty() ? Optional.of(cell.executionCount()) : Optional.empty(),
+                errand.map(Errand::title).orElseGet(cell::title),
+                id -> errand.map(it -> it.request(id)).orElseGet(() -> new Frame.Execute(id, cell.executionCount(),
+                        cell.silent(), cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code())),
                 this::executionSettled);
     }
 
@@ -161,6 +249,10 @@ public final class Session {
             Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
             userExpressions = Map.copyOf(userExpressions);
+        }
+
+        String title() {
+            return storeHistory ? "In [" + executionCount + "]" : "a cell that was run silently";
         }
 
         Cell withCode(String other) {
@@ -215,7 +307,7 @@ public final class Session {
         execution.ifPresent(this::interrupt);
     }
 
-    private void interrupt(Execution execution) {
+    void interrupt(Execution execution) {
         synchronized (this) {
             if (!isRunning(execution)) {
                 return;
@@ -278,6 +370,44 @@ public final class Session {
         startWorker();
     }
 
+    /// Has [#shutdownRequested] take a checkpoint of this name.
+    public synchronized void keepOnShutdown(String name) {
+        keptAs = Optional.of(name);
+    }
+
+    /// Takes the checkpoint that is to be taken, if any; none while a cell runs. Returns after [#KEEP_PATIENCE] at the
+    /// latest, or when it is told to [#hurry].
+    public void shutdownRequested() {
+        String name;
+        synchronized (this) {
+            if (keptAs.isEmpty()) {
+                return;
+            }
+            name = keptAs.get();
+            if (running.isPresent() || opening) {
+                LOG.log(Level.WARNING, () -> "no checkpoint \"%s\" is taken: a cell is running".formatted(name));
+                return;
+            }
+        }
+        checkpoints.save(name, Checkpoints.NO_CELL, new Unseen((text, outcome) -> {
+            LOG.log(Level.INFO, () -> outcome instanceof Outcome.Failed failed ? failed.evalue() : text.strip());
+            kept.countDown();
+        }));
+        try {
+            if (!kept.await(KEEP_PATIENCE.toMillis(), TimeUnit.MILLISECONDS)) {
+                LOG.log(Level.WARNING, () -> "no checkpoint \"%s\" is taken: it took longer than %d s".formatted(name,
+                        KEEP_PATIENCE.toSeconds()));
+            }
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /// Whoever waits for a checkpoint to be taken waits no more.
+    public void hurry() {
+        kept.countDown();
+    }
+
     /// Ends the worker and everything it started; returns when they are gone.
     public void close() {
         Optional<WorkerProcess> live;
@@ -320,6 +450,15 @@ public final class Session {
     }
 
     private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution) {
+        var outcome = execution.errand.isPresent() && settlement instanceof Settlement.Resolved
+                ? Outcome.Succeeded.EMPTY
+                : cellOutcome(settlement, execution);
+        var failure = Optional.of(outcome).filter(Outcome.Failed.class::isInstance).map(Outcome.Failed.class::cast);
+        return execution.errand.map(errand -> errand.end(failure, text -> execution.listener
+                .stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8)))).orElse(outcome);
+    }
+
+    private Outcome cellOutcome(Settlement<Frame.Resolve> settlement, Execution execution) {
         return switch (settlement) {
             case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
                 var payload = outlet.payload(resolve.buffers().getLast());

@@ -44,11 +44,8 @@ final class Snapshots {
     /// A cell that was given to the worker.
     ///
     /// @param count empty for one that nobody sees
-    private record Ran(String id, Optional<Integer> count) {
-        String title() {
-            return count.map(number -> "In [" + number + "]").orElse("a cell that was run silently");
-        }
-    }
+    /// @param title as messages name it
+    private record Ran(String id, Optional<Integer> count, String title) {}
 
     record Snapshot(int pid, State state, Instant madeAt) {}
 
@@ -83,8 +80,11 @@ final class Snapshots {
     }
 
     /// A cell is about to change the state.
-    void runs(String id, Optional<Integer> count) {
-        present = new State(present, new Ran(id, count), lastCount);
+    ///
+    /// @param count empty for what is not to be taken back as a cell
+    /// @param title as messages name it
+    void runs(String id, Optional<Integer> count, String title) {
+        present = new State(present, new Ran(id, count, title), lastCount);
     }
 
     State present() {

@@ -237,12 +237,10 @@ public final class WorkerProcess {
     public void send(Frame.ToWorker frame) {
         byte[] bytes = FrameCodec.encode(frame, encoding);
         boolean written = switch (frame) {
-            case Frame.Execute execute -> {
-                startedAtNanos = System.nanoTime();
-                running = Optional.of(execute.id());
-                yield requests.write(bytes) && !parked;
-            }
-            case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
+            case Frame.Execute(var id, _, _, _, _, _, _) -> run(id, bytes);
+            case Frame.Checkpoint(var id, _) -> run(id, bytes);
+            case Frame.Restore(var id, _, _, _) -> run(id, bytes);
+            case Frame.Supply _,Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
                 requests.write(bytes);
             case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
@@ -250,6 +248,12 @@ public final class WorkerProcess {
         if (!written) {
             wake();
         }
+    }
+
+    private boolean run(String id, byte[] request) {
+        startedAtNanos = System.nanoTime();
+        running = Optional.of(id);
+        return requests.write(request) && !parked;
     }
 
     private void wake() {
@@ -652,7 +656,7 @@ public final class WorkerProcess {
             }
             case Frame.Revived(var pid) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _,Frame.Part _,Frame.Fetch _ ->
                 output.flush();
         }
         listener.frame(frame);
