@@ -13,8 +13,8 @@ from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleT
 
 from .imports import standard
 
-# The kernel takes no more of one part, and the worker asks for no more.
-PART_BYTES = 4 << 20
+# Larger ones would fill the kernel's heap before they are collected.
+PART_BYTES = 256 << 10
 
 MAX_VARIABLES = 10_000
 _MAX_NAME_CHARS = 256

@@ -32,7 +32,7 @@ public final class CheckpointFile implements AutoCloseable {
     /// The end of a ZIP file: this, and the comment ("APPNOTE.TXT", 4.3.16).
     private static final int END_BYTES = 22;
     private static final int END_SIGNATURE = 0x06054b50;
-    private static final int BUFFER_BYTES = 1 << 20;
+    private static final int BUFFER_BYTES = 64 << 10;
 
     /// What the ZIP format adds to the blobs: for each some hundred bytes, and five for each 64 KiB.
     private static final long MAX_FILE_BYTES = MAX_BYTES + (64L << 20);

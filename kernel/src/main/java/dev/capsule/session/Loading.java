@@ -24,7 +24,8 @@ import java.util.function.Consumer;
 final class Loading implements Errand {
     static final String ERROR = "RestoreError";
 
-    private static final int PART_BYTES = 4 << 20;
+    /// A larger one would not be young when it is garbage, and fill the heap.
+    private static final int PART_BYTES = 256 << 10;
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm")
             .withZone(ZoneId.systemDefault());
 

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.capsule.checkpoint;
+
+import org.jspecify.annotations.NullMarked;
