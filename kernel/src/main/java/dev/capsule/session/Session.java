@@ -12,6 +12,7 @@ import dev.capsule.worker.WorkerProcess;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -78,11 +79,14 @@ public final class Session {
     }
 
     private Attendant startWorker() {
-        var attendant = new Attendant(this, ++workerCount,
-                current.map(last -> last.snapshots().lastCount()).orElse(0));
+        var attendant = nextWorker();
         current = Optional.of(attendant);
         attendant.start(launches);
         return attendant;
+    }
+
+    private Attendant nextWorker() {
+        return new Attendant(this, ++workerCount, current.map(last -> last.snapshots().lastCount()).orElse(0));
     }
 
     /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed.
@@ -134,7 +138,22 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        var attendant = serving();
+        begin(serving(), cell, listener, rollback, id -> new Frame.Execute(id, cell.executionCount(), cell.silent(),
+                cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code()));
+    }
+
+    /// Has a fresh worker do for a cell what the kernel knows, which is an execution like any other. The worker then takes
+    /// the place of the one that serves; but if it fails, that goes on as if nothing had been.
+    ///
+    /// @param request made of the execution's id
+    synchronized void startAfresh(Cell cell, ExecutionListener listener, Function<String, Frame.ToWorker> request) {
+        var fresh = nextWorker();
+        fresh.start(launches);
+        begin(fresh, cell, listener, new Rollback.Never(), request);
+    }
+
+    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
+            Function<String, Frame.ToWorker> request) {
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
             untold.ifPresent(metered::note);
@@ -149,9 +168,7 @@ public final class Session {
             }
             running = Optional.of(execution);
             return execution;
-        }, cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty(),
-                id -> new Frame.Execute(id, cell.executionCount(), cell.silent(), cell.storeHistory(),
-                        cell.allowStdin(), cell.userExpressions(), cell.code()),
+        }, cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty(), request,
                 this::executionSettled);
     }
 
@@ -280,14 +297,15 @@ public final class Session {
 
     /// Ends the worker and everything it started; returns when they are gone.
     public void close() {
-        Optional<WorkerProcess> live;
+        var live = new LinkedHashSet<WorkerProcess>();
         boolean busy;
         synchronized (this) {
             closed = true;
-            live = current.flatMap(Attendant::worker);
+            current.flatMap(Attendant::worker).ifPresent(live::add);
+            running.flatMap(execution -> execution.attendant.worker()).ifPresent(live::add);
             busy = running.isPresent();
         }
-        live.ifPresent(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
+        live.forEach(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
     }
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
@@ -304,6 +322,7 @@ public final class Session {
         }
         remarks.get().forEach(execution.listener::note);
         var outcome = outcome(settlement, execution);
+        succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
         var exceeded = execution.listener.exceeded();
         exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
@@ -317,6 +336,21 @@ public final class Session {
                 commands.rollBack(execution, to, outcome);
             case Rollback.By _,Rollback.Never _ -> execution.listener.settled(outcome);
         }
+    }
+
+    /// A fresh worker takes the place of the one that serves, or ends.
+    private void succeed(Attendant fresh, boolean serves) {
+        Optional<WorkerProcess> other;
+        synchronized (this) {
+            if (isServedBy(fresh) || closed) {
+                return;
+            }
+            other = serves ? current.flatMap(Attendant::worker) : fresh.worker();
+            if (serves) {
+                current = Optional.of(fresh);
+            }
+        }
+        other.ifPresent(WorkerProcess::kill);
     }
 
     private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution) {
