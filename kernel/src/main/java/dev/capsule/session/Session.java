@@ -2,22 +2,17 @@ package dev.capsule.session;
 
 import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
-import dev.capsule.frame.FrameException;
 import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Deadline;
-import dev.capsule.promise.Failure;
-import dev.capsule.promise.Promises;
 import dev.capsule.promise.Settlement;
+import dev.capsule.session.Execution.Rollback;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
-import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.ArrayList;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -40,15 +35,10 @@ public final class Session {
     /// How long an interrupted execution may go on before the worker is killed.
     static final Duration KILL_AFTER = Duration.ofSeconds(5);
 
-    private static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
+    static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
-    private static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are"
-            + " lost.";
-    private static final int MAX_REASON_CHARS = 200;
-
-    /// Executions whose late output still finds its cell.
-    private static final int REMEMBERED_EXECUTIONS = 1_000;
+    static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
 
     private final WorkerProcess.Launches launches;
     private final Profile profile;
@@ -57,69 +47,16 @@ public final class Session {
     private final Consumer<Event> audit;
     private final ScheduledExecutorService clock;
     private final Outlet outlet;
-    private final Promises<Frame.Resolve> promises;
-    private final Promises<String> inputs;
+    private final Commands commands = new Commands(this);
 
     // All below guarded by this.
-    private Optional<WorkerProcess> worker = Optional.empty();
     private Optional<Attendant> current = Optional.empty();
     private int workerCount;
-    private boolean greeted;
-    private final List<Frame.ToWorker> unsent = new ArrayList<>();
     private Optional<Execution> running = Optional.empty();
-    private Optional<Execution> last = Optional.empty();
-    private final Map<String, Execution> executions = new LinkedHashMap<>() {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<String, Execution> eldest) {
-            return size() > REMEMBERED_EXECUTIONS;
-        }
-    };
     private Optional<String> languageVersion = Optional.empty();
     private boolean closed;
-    private final Snapshots snapshots = new Snapshots();
-    /// While a snapshot is to serve, until it does.
-    private Optional<Restoration> restoring = Optional.empty();
-    private boolean ranSinceRevival;
     /// What happened between two cells, to be told with the next.
     private Optional<String> untold = Optional.empty();
-    private Transaction transaction = Transaction.COMMIT_ALWAYS;
-
-    /// @param cause why the process before it has ended
-    /// @param done told nothing when the snapshot serves, or else why it does not
-    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
-
-    /// One cell's run.
-    private static final class Execution {
-        private final String id;
-        private final int count;
-        private final Metered listener;
-        private final Rollback rollback;
-
-        // Guarded by the session.
-        private Optional<Future<?>> deadline = Optional.empty();
-        private boolean interrupted;
-        private boolean killed;
-
-        // Of the worker's thread, which is also the one that settles an execution with an error.
-        private boolean errorShown;
-
-        Execution(String id, int count, Metered listener, Rollback rollback) {
-            this.id = id;
-            this.count = count;
-            this.listener = listener;
-            this.rollback = rollback;
-        }
-    }
-
-    /// What becomes of a cell's effects.
-    private sealed interface Rollback {
-        record Never() implements Rollback {}
-
-        /// @param to the state before the cell
-        record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
-    }
 
     /// @param profile what its cells may use up, and what of their outputs leaves
     /// @param remarks what a person should know of what the last cell has done
@@ -134,8 +71,6 @@ public final class Session {
         this.remarks = remarks;
         this.audit = audit;
         this.clock = clock;
-        promises = new Promises<>("k", clock);
-        inputs = new Promises<>("", clock);
     }
 
     /// Starts the first worker, so that it is ready when the first cell comes.
@@ -143,169 +78,98 @@ public final class Session {
         startWorker();
     }
 
-    private void startWorker() {
-        greeted = false;
-        unsent.clear();
-        snapshots.clear();
-        var attendant = new Attendant(++workerCount);
+    private Attendant startWorker() {
+        var attendant = nextWorker();
         current = Optional.of(attendant);
-        try {
-            worker = Optional.of(WorkerProcess.start(workerCount, launches, attendant));
-        } catch (IOException e) {
-            clock.execute(() -> attendant.ended(new End.NotStarted(e.toString())));
-        }
+        attendant.start(launches);
+        return attendant;
+    }
+
+    private Attendant nextWorker() {
+        return new Attendant(this, ++workerCount, current.map(last -> last.snapshots().lastCount()).orElse(0));
+    }
+
+    /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed.
+    synchronized Attendant serving() {
+        return current.filter(attendant -> closed || !attendant.isGone()).orElseGet(this::startWorker);
+    }
+
+    /// Whether what becomes of this worker is of interest.
+    boolean isServedBy(Attendant attendant) {
+        return !closed && current.filter(attendant::equals).isPresent();
+    }
+
+    /// Guarded by this.
+    Optional<Execution> running() {
+        return running;
+    }
+
+    ScheduledExecutorService clock() {
+        return clock;
+    }
+
+    Outlet outlet() {
+        return outlet;
+    }
+
+    void audit(Event event) {
+        audit.accept(event);
     }
 
     /// Runs a cell. Only when the one before is settled may the next be given.
     public void execute(Cell cell, ExecutionListener listener) {
         var command = Command.parse(cell.code());
-        Transaction policy;
         synchronized (this) {
             if (running.isPresent()) {
                 throw new IllegalStateException("execution " + running.get().id + " is not settled");
             }
             if (cell.storeHistory()) {
-                snapshots.given(cell.executionCount(), cell.code());
+                serving().snapshots().given(cell.executionCount(), cell.code());
             }
-            policy = cell.transaction().orElse(transaction);
         }
         audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
         if (command.isPresent()) {
             // On another thread: who gives a cell is told of it when that is done.
-            clock.execute(() -> run(command.get(), cell, listener));
+            clock.execute(() -> commands.run(command.get(), cell, listener));
         } else {
-            transact(policy, cell, listener);
+            commands.run(cell, listener);
         }
     }
 
-    private void run(Command command, Cell cell, ExecutionListener listener) {
-        switch (command) {
-            case Command.Malformed(var message) -> listener.settled(Outcome.Failed.because("UsageError", message));
-            case Command.Snapshots() -> list(cell, listener);
-            case Command.Undo(var cells) -> undo(cells, cell, listener);
-            case Command.GoTo(var count) -> {
-                Optional<Snapshots.Snapshot> target;
-                synchronized (this) {
-                    target = snapshots.after(count);
-                }
-                goTo(target, "there is no snapshot of the state after In [%d]; %%snapshots lists those that there are"
-                        .formatted(count), cell, listener);
-            }
-            case Command.SetTransaction(var policy) -> {
-                synchronized (this) {
-                    transaction = policy;
-                }
-                answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
-            }
-            case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
-        }
+    /// Has the worker run a cell.
+    synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
+        begin(serving(), cell, listener, rollback, id -> new Frame.Execute(id, cell.executionCount(), cell.silent(),
+                cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code()));
     }
 
-    private void list(Cell cell, ExecutionListener listener) {
-        var memory = live().map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
-        String text;
-        synchronized (this) {
-            text = snapshots.list(memory);
-        }
-        answer(text, cell, listener);
+    /// Has a fresh worker do for a cell what the kernel knows, which is an execution like any other. The worker then takes
+    /// the place of the one that serves; but if it fails, that goes on as if nothing had been.
+    ///
+    /// @param request made of the execution's id
+    synchronized void startAfresh(Cell cell, ExecutionListener listener, Function<String, Frame.ToWorker> request) {
+        var fresh = nextWorker();
+        fresh.start(launches);
+        begin(fresh, cell, listener, new Rollback.Never(), request);
     }
 
-    private synchronized Optional<WorkerProcess> live() {
-        return worker;
-    }
-
-    private void undo(int cells, Cell cell, ExecutionListener listener) {
-        Optional<Snapshots.Snapshot> target;
-        String why;
-        synchronized (this) {
-            var state = snapshots.back(cells);
-            target = state.flatMap(snapshots::of);
-            why = state.isEmpty()
-                    ? "fewer than %d cells have been run since the state was fresh".formatted(cells)
-                    : "there is no snapshot of the state before them (%s); %%snapshots lists those that there are"
-                            .formatted(snapshots.why());
-        }
-        goTo(target, why, cell, listener);
-    }
-
-    private void goTo(Optional<Snapshots.Snapshot> target, String why, Cell cell, ExecutionListener listener) {
-        if (target.isEmpty()) {
-            listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
-            return;
-        }
-        var way = new Snapshots.Way(target.get(), List.of());
-        restore(way, "cells are taken back", problem -> {
-            if (problem.isPresent()) {
-                listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
-            } else {
-                answer(snapshots.describe(way) + "\n", cell, listener);
-            }
-        });
-    }
-
-    private void answer(String text, Cell cell, ExecutionListener listener) {
+    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
+            Function<String, Frame.ToWorker> request) {
+        var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
-            listener.stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8));
+            untold.ifPresent(metered::note);
+            untold = Optional.empty();
         }
-        listener.settled(new Outcome.Succeeded("{}".getBytes(StandardCharsets.UTF_8),
-                "[]".getBytes(StandardCharsets.UTF_8)));
-    }
-
-    /// Ends the live process and has a snapshot take its place.
-    private void restore(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {
-        synchronized (this) {
-            restoring = Optional.of(new Restoration(way, cause, done));
-            worker.ifPresent(WorkerProcess::killLive);
-        }
-    }
-
-    private void transact(Transaction policy, Cell cell, ExecutionListener listener) {
-        if (policy == Transaction.COMMIT_ALWAYS) {
-            start(cell, listener, new Rollback.Never());
-            return;
-        }
-        synchronized (this) {
-            var promise = promises.create(Optional.of(QUESTION_DEADLINE), _ -> {
-                Optional<Snapshots.Snapshot> before;
-                String why;
-                synchronized (this) {
-                    before = snapshots.of(snapshots.present());
-                    why = snapshots.why();
-                }
-                if (before.isPresent()) {
-                    start(cell, listener, new Rollback.By(policy, before.get()));
-                } else {
-                    listener.settled(Outcome.Failed.because("TransactionError",
-                            "the cell was not run, for its effects could not be taken back: " + why));
-                }
-            });
-            send(new Frame.Keep(promise.id()));
-        }
-    }
-
-    private void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        synchronized (this) {
-            var promise = promises.create(Optional.empty(), this::executionSettled);
-            var execution = new Execution(promise.id(), cell.executionCount(),
-                    new Metered(listener, profile.limits().outputBytes(), advice), rollback);
-            if (!cell.silent()) {
-                untold.ifPresent(execution.listener::note);
-                untold = Optional.empty();
-            }
-            snapshots.runs(execution.id,
-                    cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty());
-            ranSinceRevival = true;
-            execution.listener.whenExceeded(() -> interrupt(execution));
+        attendant.run(id -> {
+            var execution = new Execution(id, cell.executionCount(), metered, rollback, attendant);
+            metered.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
-                execution.deadline = Optional.of(clock.schedule(() -> execution.listener.exceed(Limit.CELL_DEADLINE),
+                execution.deadline = Optional.of(clock.schedule(() -> metered.exceed(Limit.CELL_DEADLINE),
                         time.toMillis(), TimeUnit.MILLISECONDS));
             }
             running = Optional.of(execution);
-            last = running;
-            executions.put(execution.id, execution);
-            send(new Frame.Execute(execution.id, cell.executionCount(), cell.silent(), cell.storeHistory(),
-                    cell.allowStdin(), cell.userExpressions(), cell.code()));
-        }
+            return execution;
+        }, cell.storeHistory() ? Optional.of(cell.executionCount()) : Optional.empty(), request,
+                this::executionSettled);
     }
 
     /// @param transaction empty for the session's own
@@ -316,7 +180,7 @@ public final class Session {
             userExpressions = Map.copyOf(userExpressions);
         }
 
-        private Cell withCode(String other) {
+        Cell withCode(String other) {
             return new Cell(other, executionCount, silent, storeHistory, allowStdin, userExpressions, transaction);
         }
     }
@@ -345,7 +209,7 @@ public final class Session {
     private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
         synchronized (this) {
-            var promise = promises.create(Optional.of(QUESTION_DEADLINE), settlement -> {
+            serving().ask(QUESTION_DEADLINE, question, settlement -> {
                 Optional<T> value = Optional.empty();
                 try {
                     if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
@@ -355,19 +219,6 @@ public final class Session {
                     answer.accept(value);
                 }
             });
-            send(question.apply(promise.id()));
-        }
-    }
-
-    /// To the worker, as soon as it listens; a worker that is not there is started.
-    private void send(Frame.ToWorker frame) {
-        if (worker.isEmpty() && !closed) {
-            startWorker();
-        }
-        if (greeted) {
-            worker.ifPresent(live -> live.send(frame));
-        } else {
-            unsent.add(frame);
         }
     }
 
@@ -383,10 +234,10 @@ public final class Session {
 
     private void interrupt(Execution execution) {
         synchronized (this) {
-            if (running.filter(execution::equals).isEmpty()) {
+            if (!isRunning(execution)) {
                 return;
             }
-            send(new Frame.Cancel(execution.id));
+            execution.attendant.send(new Frame.Cancel(execution.id));
             if (execution.interrupted) {
                 return;
             }
@@ -397,17 +248,22 @@ public final class Session {
                 LOG.log(Level.INFO,
                         () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
                 execution.killed = true;
-                audit.accept(new Event.Killed(workerCount, "interrupted, and still running " + KILL_AFTER + " later"));
+                audit.accept(new Event.Killed(execution.attendant.number(),
+                        "interrupted, and still running " + KILL_AFTER + " later"));
                 live.killLive();
             }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
         }
-        // Whoever is asked for input need not answer any more; the worker itself leaves its wait by the interrupt.
-        inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+        // The worker itself leaves its wait by the interrupt.
+        execution.attendant.withdrawInputs();
+    }
+
+    private boolean isRunning(Execution execution) {
+        return running.filter(execution::equals).isPresent();
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
-        if (running.filter(execution::equals).isPresent()) {
-            worker.ifPresent(step);
+        if (isRunning(execution)) {
+            execution.attendant.worker().ifPresent(step);
         }
     }
 
@@ -416,33 +272,57 @@ public final class Session {
         return languageVersion;
     }
 
+    /// A worker says what it is.
+    synchronized void greeted(String version) {
+        languageVersion = Optional.of(version);
+    }
+
+    /// With the next cell.
+    synchronized void tellLater(String text) {
+        untold = Optional.of(text);
+    }
+
+    /// A worker is gone; its promises are still open.
+    synchronized void ended(Attendant attendant, End end, String cause) {
+        LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+        if (!isServedBy(attendant) || end instanceof End.NotStarted) {
+            // One that could not start would hardly fare better at once; the next cell tries again.
+            return;
+        }
+        if (running.isEmpty()) {
+            untold = Optional.of(cause);
+        }
+        startWorker();
+    }
+
     /// Ends the worker and everything it started; returns when they are gone.
     public void close() {
-        Optional<WorkerProcess> live;
+        var live = new LinkedHashSet<WorkerProcess>();
         boolean busy;
         synchronized (this) {
             closed = true;
-            live = worker;
+            current.flatMap(Attendant::worker).ifPresent(live::add);
+            running.flatMap(execution -> execution.attendant.worker()).ifPresent(live::add);
             busy = running.isPresent();
         }
-        live.ifPresent(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
+        live.forEach(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
     }
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
         Execution execution;
-        boolean killedForMemory;
+        Optional<WorkerProcess> worker;
         synchronized (this) {
             execution = running.orElseThrow();
             running = Optional.empty();
             execution.deadline.ifPresent(due -> due.cancel(false));
-            killedForMemory = settlement instanceof Settlement.Rejected && worker.isPresent()
-                    && worker.get().killedForMemory();
+            worker = execution.attendant.worker();
         }
         if (execution.listener.isBomb()) {
-            live().ifPresent(WorkerProcess::endOthers);
+            worker.ifPresent(WorkerProcess::endOthers);
         }
         remarks.get().forEach(execution.listener::note);
-        var outcome = outcome(settlement, execution, killedForMemory);
+        var outcome = outcome(settlement, execution);
+        succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
         var exceeded = execution.listener.exceeded();
         exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
@@ -453,34 +333,27 @@ public final class Session {
         switch (execution.rollback) {
             case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS
                     || outcome instanceof Outcome.Failed || exceeded.isPresent() ->
-                rollBack(to, execution.listener, outcome);
+                commands.rollBack(execution, to, outcome);
             case Rollback.By _,Rollback.Never _ -> execution.listener.settled(outcome);
         }
     }
 
-    private void rollBack(Snapshots.Snapshot to, Metered listener, Outcome outcome) {
-        boolean there;
-        boolean kept;
+    /// A fresh worker takes the place of the one that serves, or ends.
+    private void succeed(Attendant fresh, boolean serves) {
+        Optional<WorkerProcess> other;
         synchronized (this) {
-            there = snapshots.present() == to.state();
-            kept = snapshots.of(to.state()).isPresent();
-        }
-        if (there || !kept) {
-            // The worker has died, and the outcome says what has become of its state.
-            listener.settled(outcome);
-            return;
-        }
-        var way = new Snapshots.Way(to, List.of());
-        restore(way, "a cell is rolled back", problem -> {
-            if (problem.isEmpty()) {
-                listener.rolledBack();
+            if (isServedBy(fresh) || closed) {
+                return;
             }
-            listener.note(problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
-            listener.settled(outcome);
-        });
+            other = serves ? current.flatMap(Attendant::worker) : fresh.worker();
+            if (serves) {
+                current = Optional.of(fresh);
+            }
+        }
+        other.ifPresent(WorkerProcess::kill);
     }
 
-    private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution, boolean killedForMemory) {
+    private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution) {
         return switch (settlement) {
             case Settlement.Resolved<Frame.Resolve>(var resolve) -> {
                 var payload = outlet.payload(resolve.buffers().getLast());
@@ -488,331 +361,20 @@ public final class Session {
                 yield new Outcome.Succeeded(outlet.userExpressions(resolve.buffers().getFirst()), payload.json());
             }
             case Settlement.Rejected<Frame.Resolve>(var failure) ->
-                advice.explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback(),
-                        execution.errorShown), killedForMemory);
+                explain(new Outcome.Failed(failure.ename(), failure.evalue(), failure.traceback(),
+                        execution.errorShown), execution.attendant);
             case Settlement.Canceled<Frame.Resolve>(var reason) -> Outcome.Failed.because(Outcome.WORKER_DIED, reason);
             case Settlement.TimedOut<Frame.Resolve>() ->
                 Outcome.Failed.because("TimeoutError", "the cell took too long");
         };
     }
 
-    /// Listens to one worker, on that worker's thread.
-    private final class Attendant implements WorkerProcess.Listener {
-        private final int number;
-        private final long startedAtNanos = System.nanoTime();
-        private boolean ready;
-
-        Attendant(int number) {
-            this.number = number;
+    /// Adds to a failure what a person may want to know of its cause.
+    Outcome.Failed explain(Outcome.Failed failure, Attendant attendant) {
+        Optional<WorkerProcess> worker;
+        synchronized (this) {
+            worker = attendant.worker();
         }
-
-        @Override
-        public void frame(Frame.FromWorker frame) {
-            switch (frame) {
-                case Frame.Hello hello -> greet(hello);
-                case Frame.Ready _ -> {
-                    if (ready) {
-                        throw new FrameException("second ready");
-                    }
-                    ready = true;
-                    long micros = TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - startedAtNanos);
-                    LOG.log(Level.DEBUG, () -> "worker %d is ready, after %d us".formatted(number, micros));
-                }
-                case Frame.Result(var id, var bundle, var ack) -> {
-                    active(id).listener.result(outlet.display(bundle, Optional.empty()));
-                    acknowledge(id, ack);
-                }
-                case Frame.Display(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.display(outlet.display(bundle, displayId));
-                    acknowledge(id, ack);
-                }
-                case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
-                    emitter(id).listener.updateDisplay(outlet.display(bundle, Optional.of(displayId)));
-                    acknowledge(id, ack);
-                }
-                case Frame.ClearOutput(var id, var waits, var ack) -> {
-                    emitter(id).listener.clearOutput(waits);
-                    acknowledge(id, ack);
-                }
-                case Frame.LateStream(var id, var stream, var text) ->
-                    emitter(id).listener.stream(stream.wireName(), text);
-                case Frame.Input input -> ask(input);
-                case Frame.Snapshot(var pid, var after) -> {
-                    synchronized (Session.this) {
-                        snapshots.made(pid, after).forEach(worker.orElseThrow()::drop);
-                    }
-                }
-                case Frame.NoSnapshot(_, var reason) -> {
-                    synchronized (Session.this) {
-                        snapshots.refused(shortened(reason));
-                    }
-                }
-                case Frame.Revived _ -> revived();
-                case Frame.Died(var pid, _) -> {
-                    synchronized (Session.this) {
-                        snapshots.gone(pid);
-                    }
-                }
-                case Frame.Resolve resolve -> resolved(resolve);
-                case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
-                    var error = advice.explain(new Outcome.Failed(ename, evalue, traceback, true),
-                            live().filter(WorkerProcess::killedForMemory).isPresent());
-                    emitter(id).listener.error(ename, evalue, error.traceback());
-                    acknowledge(id, ack);
-                }
-                case Frame.Reject(var id, var ename, var evalue, var traceback, var shown) -> {
-                    if (shown) {
-                        active(id).errorShown = true;
-                    }
-                    settle(id, new Settlement.Rejected<>(new Failure(ename, evalue, traceback)));
-                }
-            }
-        }
-
-        private void greet(Frame.Hello hello) {
-            synchronized (Session.this) {
-                if (greeted) {
-                    throw new FrameException("second hello");
-                }
-                greeted = true;
-                languageVersion = Optional.of(hello.languageVersion());
-                unsent.forEach(worker.orElseThrow()::send);
-                unsent.clear();
-            }
-        }
-
-        /// The execution that is running, which must have this id.
-        private Execution active(String id) {
-            synchronized (Session.this) {
-                return running.filter(execution -> execution.id.equals(id)).orElseThrow(
-                        () -> new FrameException("frame for the execution " + id + ", which is not running"));
-            }
-        }
-
-        /// The execution with this id; late output of one that is long forgotten goes to the last.
-        private Execution emitter(String id) {
-            synchronized (Session.this) {
-                var known = Optional.ofNullable(executions.get(id));
-                return known.or(() -> last.filter(_ -> promises.issued(id)))
-                        .orElseThrow(() -> new FrameException("frame for the execution " + id + ", which never was"));
-            }
-        }
-
-        private void acknowledge(String id, boolean wanted) {
-            if (wanted) {
-                synchronized (Session.this) {
-                    worker.orElseThrow().send(new Frame.Delivered(id));
-                }
-            }
-        }
-
-        private void ask(Frame.Input input) {
-            if (!isRunning(input.execution())) {
-                // Of a thread that outlived its cell; there is no client any more that could be asked.
-                answer(input.id(), new Settlement.Rejected<>(new Failure("StdinNotImplementedError",
-                        "input was asked for by a thread whose cell has ended", List.of())));
-                return;
-            }
-            var execution = active(input.execution());
-            try {
-                inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));
-            } catch (IllegalStateException e) {
-                throw new FrameException("input id " + input.id() + " is in use", e);
-            }
-            execution.listener.input(new InputRequest(input.id(), input.prompt(), input.password(), inputs));
-        }
-
-        private void answer(String id, Settlement<String> settlement) {
-            var frame = switch (settlement) {
-                case Settlement.Resolved<String>(var value) -> new Frame.Answer(id, value);
-                case Settlement.Rejected<String>(var failure) ->
-                    new Frame.Refuse(id, failure.ename(), failure.evalue());
-                case Settlement.Canceled<String>(var reason) -> new Frame.Refuse(id, "KeyboardInterrupt", reason);
-                case Settlement.TimedOut<String>() -> new Frame.Refuse(id, "TimeoutError", "nobody answered in time");
-            };
-            synchronized (Session.this) {
-                worker.ifPresent(live -> live.send(frame));
-            }
-        }
-
-        private void resolved(Frame.Resolve resolve) {
-            if (isRunning(resolve.id())) {
-                resolve.checkExecution();
-            }
-            settle(resolve.id(), new Settlement.Resolved<>(resolve));
-        }
-
-        private boolean isRunning(String id) {
-            synchronized (Session.this) {
-                return running.filter(execution -> execution.id.equals(id)).isPresent();
-            }
-        }
-
-        private void settle(String id, Settlement<Frame.Resolve> settlement) {
-            if (!promises.issued(id)) {
-                throw new FrameException("answer to " + id + ", which was never asked");
-            }
-            if (!promises.settle(id, settlement)) {
-                LOG.log(Level.DEBUG, () -> "answer to " + id + " came after its deadline");
-            }
-        }
-
-        @Override
-        public void output(Frame.Stream stream, byte[] text) {
-            Optional<Execution> owner;
-            synchronized (Session.this) {
-                owner = last;
-            }
-            owner.ifPresent(execution -> execution.listener.stream(stream.wireName(), text));
-        }
-
-        /// User code may have made it up.
-        private String shortened(String reason) {
-            String plain = reason.replaceAll("\\p{Cntrl}", " ");
-            return plain.length() > MAX_REASON_CHARS ? plain.substring(0, MAX_REASON_CHARS) + "…" : plain;
-        }
-
-        @Override
-        public Optional<Integer> died(End end) {
-            synchronized (Session.this) {
-                if (current.filter(this::equals).isEmpty() || closed) {
-                    return Optional.empty();
-                }
-                greeted = false;
-                unsent.clear();
-                if (restoring.isEmpty()) {
-                    if (!ranSinceRevival) {
-                        // Of that state nothing comes that lives.
-                        snapshots.of(snapshots.present()).ifPresent(snapshot -> {
-                            snapshots.gone(snapshot.pid());
-                            worker.ifPresent(process -> process.drop(snapshot.pid()));
-                        });
-                    }
-                    var way = snapshots.from(running.isPresent() ? snapshots.before() : snapshots.present());
-                    String cause = happened(end);
-                    List<String> lost = promises.openIds();
-                    restoring = way.map(to -> new Restoration(to, end.cause(), problem -> {
-                        if (problem.isEmpty()) {
-                            recovered(cause, to, lost);
-                        }
-                    }));
-                    if (restoring.isPresent()) {
-                        noteCause(end);
-                    }
-                }
-                LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
-                return restoring.map(restoration -> restoration.way().to().pid());
-            }
-        }
-
-        private void noteCause(End end) {
-            if (end instanceof End.LimitExceeded(var limit)) {
-                running.ifPresent(execution -> execution.listener.endedBy(limit));
-            }
-            if (end instanceof End.Violation(var message)) {
-                audit.accept(new Event.ProtocolViolation(number, message));
-            }
-        }
-
-        private void recovered(String cause, Snapshots.Way way, List<String> lost) {
-            String told;
-            synchronized (Session.this) {
-                told = cause + " " + snapshots.describe(way);
-                if (running.isEmpty()) {
-                    untold = Optional.of(told);
-                }
-            }
-            inputs.settleAll(new Settlement.Canceled<>("the worker's process is gone"));
-            lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(told)));
-        }
-
-        private void revived() {
-            Restoration restoration;
-            synchronized (Session.this) {
-                restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
-                restoring = Optional.empty();
-                ranSinceRevival = false;
-                greeted = true;
-                var missed = snapshots.restored(restoration.way().to());
-                var process = worker.orElseThrow();
-                if (!missed.isEmpty()) {
-                    process.send(new Frame.Inputs(missed));
-                }
-                unsent.forEach(process::send);
-                unsent.clear();
-            }
-            audit.accept(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
-            restoration.done().accept(Optional.empty());
-        }
-
-        @Override
-        public void exceeded(Limit limit) {
-            Optional<Execution> owner;
-            synchronized (Session.this) {
-                owner = running.filter(_ -> current.filter(this::equals).isPresent());
-            }
-            owner.ifPresent(execution -> execution.listener.exceed(limit));
-        }
-
-        @Override
-        public void curtailed(Limit limit) {
-            Optional<Execution> owner;
-            synchronized (Session.this) {
-                owner = running.filter(_ -> current.filter(this::equals).isPresent());
-            }
-            owner.ifPresent(execution -> execution.listener.curtailed(limit));
-        }
-
-        @Override
-        public void ended(End end) {
-            String cause;
-            List<String> lost;
-            Optional<Restoration> failed;
-            synchronized (Session.this) {
-                if (current.filter(this::equals).isEmpty()) {
-                    // A start that failed and was tried again since.
-                    return;
-                }
-                worker = Optional.empty();
-                greeted = false;
-                unsent.clear();
-                cause = describe(end);
-                failed = restoring;
-                restoring = Optional.empty();
-                if (running.isEmpty() && !closed && !(end instanceof End.NotStarted)) {
-                    untold = Optional.of(cause);
-                }
-                noteCause(end);
-                // Those that are opened from here on are for the next worker.
-                lost = promises.openIds();
-                // A worker that could not start would hardly fare better at once; the next cell tries again.
-                if (!closed && !(end instanceof End.NotStarted)) {
-                    startWorker();
-                }
-            }
-            LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
-            audit.accept(new Event.WorkerEnded(number, end.cause()));
-            inputs.settleAll(new Settlement.Canceled<>("the worker is gone"));
-            lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(cause)));
-            failed.ifPresent(restoration -> restoration.done().accept(Optional.of(
-                    "the snapshot could not be woken." + LOST)));
-        }
-
-        private String describe(End end) {
-            if (end instanceof End.NotStarted) {
-                return "the worker " + end.cause();
-            }
-            return happened(end) + LOST;
-        }
-
-        private String happened(End end) {
-            if (running.isEmpty()) {
-                return "the worker %s between two cells.".formatted(end.cause());
-            }
-            return running.filter(execution -> execution.killed).isPresent()
-                    ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
-                            .formatted(KILL_AFTER.toSeconds())
-                    : "the worker %s while it ran this cell.".formatted(end.cause());
-        }
+        return advice.explain(failure, worker.filter(WorkerProcess::killedForMemory).isPresent());
     }
 }

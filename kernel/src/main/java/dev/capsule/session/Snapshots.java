@@ -57,18 +57,23 @@ final class Snapshots {
     /// @param lost cells whose effects it does not show; empty when it shows them all
     record Way(Snapshot to, List<String> lost) {}
 
-    private State present = new State(null, null, 0);
+    private State present;
     private int lastCount;
     private final List<Snapshot> kept = new ArrayList<>();
     /// What was run, by count, as far as a worker that comes of a snapshot may have to be told.
     private final TreeMap<Integer, String> inputs = new TreeMap<>();
     private Optional<String> refusal = Optional.empty();
 
-    /// A fresh worker has been started.
-    void clear() {
+    /// Of a fresh worker.
+    ///
+    /// @param lastCount the highest that a cell had before
+    Snapshots(int lastCount) {
+        this.lastCount = lastCount;
         present = new State(null, null, lastCount);
-        kept.clear();
-        refusal = Optional.empty();
+    }
+
+    int lastCount() {
+        return lastCount;
     }
 
     /// A cell that counts was given, be it a command.

@@ -1,0 +1,453 @@
+package dev.capsule.session;
+
+import dev.capsule.audit.Event;
+import dev.capsule.frame.Frame;
+import dev.capsule.frame.FrameException;
+import dev.capsule.policy.Limit;
+import dev.capsule.promise.Failure;
+import dev.capsule.promise.Promises;
+import dev.capsule.promise.Settlement;
+import dev.capsule.worker.End;
+import dev.capsule.worker.WorkerProcess;
+import java.io.IOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.Function;
+
+/// One worker as its session knows it: what it was asked and says, and which states it can go back to. The worker speaks
+/// on a thread of its own; all else is guarded by the session.
+final class Attendant implements WorkerProcess.Listener {
+    private static final Logger LOG = System.getLogger(Attendant.class.getName());
+
+    private static final int MAX_REASON_CHARS = 200;
+
+    /// Executions whose late output still finds its cell.
+    private static final int REMEMBERED_EXECUTIONS = 1_000;
+
+    private final Session session;
+    private final int number;
+    private final Promises<Frame.Resolve> promises;
+    private final Promises<String> inputs;
+
+    // All below guarded by the session.
+    private Optional<WorkerProcess> worker = Optional.empty();
+    private boolean gone;
+    private boolean greeted;
+    private final List<Frame.ToWorker> unsent = new ArrayList<>();
+    private Optional<Execution> last = Optional.empty();
+    private final Map<String, Execution> executions = new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, Execution> eldest) {
+            return size() > REMEMBERED_EXECUTIONS;
+        }
+    };
+    private final Snapshots snapshots;
+    /// While a snapshot is to serve, until it does.
+    private Optional<Restoration> restoring = Optional.empty();
+    private boolean ranSinceRevival;
+
+    // Of the worker's thread.
+    private final long startedAtNanos = System.nanoTime();
+    private boolean ready;
+
+    /// @param cause why the process before it has ended
+    /// @param done told nothing when the snapshot serves, or else why it does not
+    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
+
+    /// @param number tells the worker from earlier ones; from 1 on
+    /// @param lastCount the highest that a cell had before
+    Attendant(Session session, int number, int lastCount) {
+        this.session = session;
+        this.number = number;
+        snapshots = new Snapshots(lastCount);
+        promises = new Promises<>("k" + number + ".", session.clock());
+        inputs = new Promises<>("", session.clock());
+    }
+
+    /// Starts the worker; once.
+    void start(WorkerProcess.Launches launches) {
+        try {
+            worker = Optional.of(WorkerProcess.start(number, launches, this));
+        } catch (IOException e) {
+            session.clock().execute(() -> ended(new End.NotStarted(e.toString())));
+        }
+    }
+
+    int number() {
+        return number;
+    }
+
+    /// Whether nothing will come of what it is asked.
+    boolean isGone() {
+        return gone;
+    }
+
+    Optional<WorkerProcess> worker() {
+        return worker;
+    }
+
+    Snapshots snapshots() {
+        return snapshots;
+    }
+
+    /// Asks the worker, as soon as it listens.
+    ///
+    /// @param question made of the promise's id
+    /// @param whenSettled called on the thread that settles
+    void ask(Duration timeout, Function<String, Frame.ToWorker> question,
+            Consumer<Settlement<Frame.Resolve>> whenSettled) {
+        send(question.apply(promises.create(Optional.of(timeout), whenSettled).id()));
+    }
+
+    /// Has the worker run a cell.
+    ///
+    /// @param execution made of its id, as is the request
+    /// @param count empty for a cell that nobody sees
+    /// @param whenSettled called on the thread that settles
+    void run(Function<String, Execution> execution, Optional<Integer> count,
+            Function<String, Frame.ToWorker> request, Consumer<Settlement<Frame.Resolve>> whenSettled) {
+        String id = promises.create(Optional.empty(), whenSettled).id();
+        var begun = execution.apply(id);
+        snapshots.runs(id, count);
+        ranSinceRevival = true;
+        last = Optional.of(begun);
+        executions.put(id, begun);
+        send(request.apply(id));
+    }
+
+    /// To the worker, as soon as it listens.
+    void send(Frame.ToWorker frame) {
+        if (greeted) {
+            worker.ifPresent(live -> live.send(frame));
+        } else {
+            unsent.add(frame);
+        }
+    }
+
+    /// Whoever is asked for input need not answer any more.
+    void withdrawInputs() {
+        inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    }
+
+    /// Ends the live process and has a snapshot take its place.
+    ///
+    /// @param cause of that end
+    /// @param done told nothing when the snapshot serves, or else why it does not
+    void restore(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {
+        if (gone) {
+            session.clock().execute(() -> done.accept(Optional.of("the worker has just ended." + Session.LOST)));
+            return;
+        }
+        restoring = Optional.of(new Restoration(way, cause, done));
+        worker.ifPresent(WorkerProcess::killLive);
+    }
+
+    private Optional<Execution> running() {
+        return session.running().filter(execution -> execution.attendant == this);
+    }
+
+    @Override
+    public void frame(Frame.FromWorker frame) {
+        switch (frame) {
+            case Frame.Hello hello -> greet(hello);
+            case Frame.Ready _ -> {
+                if (ready) {
+                    throw new FrameException("second ready");
+                }
+                ready = true;
+                long micros = TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - startedAtNanos);
+                LOG.log(Level.DEBUG, () -> "worker %d is ready, after %d us".formatted(number, micros));
+            }
+            case Frame.Result(var id, var bundle, var ack) -> {
+                active(id).listener.result(session.outlet().display(bundle, Optional.empty()));
+                acknowledge(id, ack);
+            }
+            case Frame.Display(var id, var bundle, var displayId, var ack) -> {
+                emitter(id).listener.display(session.outlet().display(bundle, displayId));
+                acknowledge(id, ack);
+            }
+            case Frame.UpdateDisplay(var id, var bundle, var displayId, var ack) -> {
+                emitter(id).listener.updateDisplay(session.outlet().display(bundle, Optional.of(displayId)));
+                acknowledge(id, ack);
+            }
+            case Frame.ClearOutput(var id, var waits, var ack) -> {
+                emitter(id).listener.clearOutput(waits);
+                acknowledge(id, ack);
+            }
+            case Frame.LateStream(var id, var stream, var text) ->
+                emitter(id).listener.stream(stream.wireName(), text);
+            case Frame.Input input -> ask(input);
+            case Frame.Snapshot(var pid, var after) -> {
+                synchronized (session) {
+                    snapshots.made(pid, after).forEach(worker.orElseThrow()::drop);
+                }
+            }
+            case Frame.NoSnapshot(_, var reason) -> {
+                synchronized (session) {
+                    snapshots.refused(shortened(reason));
+                }
+            }
+            case Frame.Revived _ -> revived();
+            case Frame.Died(var pid, _) -> {
+                synchronized (session) {
+                    snapshots.gone(pid);
+                }
+            }
+            case Frame.Resolve resolve -> resolved(resolve);
+            case Frame.ShownError(var id, var ename, var evalue, var traceback, var ack) -> {
+                var error = session.explain(new Outcome.Failed(ename, evalue, traceback, true), this);
+                emitter(id).listener.error(ename, evalue, error.traceback());
+                acknowledge(id, ack);
+            }
+            case Frame.Reject(var id, var ename, var evalue, var traceback, var shown) -> {
+                if (shown) {
+                    active(id).errorShown = true;
+                }
+                settle(id, new Settlement.Rejected<>(new Failure(ename, evalue, traceback)));
+            }
+        }
+    }
+
+    private void greet(Frame.Hello hello) {
+        synchronized (session) {
+            if (greeted) {
+                throw new FrameException("second hello");
+            }
+            session.greeted(hello.languageVersion());
+            listens(worker.orElseThrow());
+        }
+    }
+
+    private void listens(WorkerProcess process) {
+        greeted = true;
+        unsent.forEach(process::send);
+        unsent.clear();
+    }
+
+    /// The execution that is running, which must have this id.
+    private Execution active(String id) {
+        synchronized (session) {
+            return running().filter(execution -> execution.id.equals(id)).orElseThrow(
+                    () -> new FrameException("frame for the execution " + id + ", which is not running"));
+        }
+    }
+
+    /// The execution with this id; late output of one that is long forgotten goes to the last.
+    private Execution emitter(String id) {
+        synchronized (session) {
+            var known = Optional.ofNullable(executions.get(id));
+            return known.or(() -> last.filter(_ -> promises.issued(id)))
+                    .orElseThrow(() -> new FrameException("frame for the execution " + id + ", which never was"));
+        }
+    }
+
+    private void acknowledge(String id, boolean wanted) {
+        if (wanted) {
+            synchronized (session) {
+                worker.orElseThrow().send(new Frame.Delivered(id));
+            }
+        }
+    }
+
+    private void ask(Frame.Input input) {
+        if (!isRunning(input.execution())) {
+            // Of a thread that outlived its cell; there is no client any more that could be asked.
+            answer(input.id(), new Settlement.Rejected<>(new Failure("StdinNotImplementedError",
+                    "input was asked for by a thread whose cell has ended", List.of())));
+            return;
+        }
+        var execution = active(input.execution());
+        try {
+            inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));
+        } catch (IllegalStateException e) {
+            throw new FrameException("input id " + input.id() + " is in use", e);
+        }
+        execution.listener.input(new InputRequest(input.id(), input.prompt(), input.password(), inputs));
+    }
+
+    private void answer(String id, Settlement<String> settlement) {
+        var frame = switch (settlement) {
+            case Settlement.Resolved<String>(var value) -> new Frame.Answer(id, value);
+            case Settlement.Rejected<String>(var failure) -> new Frame.Refuse(id, failure.ename(), failure.evalue());
+            case Settlement.Canceled<String>(var reason) -> new Frame.Refuse(id, "KeyboardInterrupt", reason);
+            case Settlement.TimedOut<String>() -> new Frame.Refuse(id, "TimeoutError", "nobody answered in time");
+        };
+        synchronized (session) {
+            worker.ifPresent(live -> live.send(frame));
+        }
+    }
+
+    private void resolved(Frame.Resolve resolve) {
+        if (isRunning(resolve.id())) {
+            resolve.checkExecution();
+        }
+        settle(resolve.id(), new Settlement.Resolved<>(resolve));
+    }
+
+    private boolean isRunning(String id) {
+        synchronized (session) {
+            return running().filter(execution -> execution.id.equals(id)).isPresent();
+        }
+    }
+
+    private void settle(String id, Settlement<Frame.Resolve> settlement) {
+        if (!promises.issued(id)) {
+            throw new FrameException("answer to " + id + ", which was never asked");
+        }
+        if (!promises.settle(id, settlement)) {
+            LOG.log(Level.DEBUG, () -> "answer to " + id + " came after its deadline");
+        }
+    }
+
+    @Override
+    public void output(Frame.Stream stream, byte[] text) {
+        Optional<Execution> owner;
+        synchronized (session) {
+            owner = last;
+        }
+        owner.ifPresent(execution -> execution.listener.stream(stream.wireName(), text));
+    }
+
+    /// User code may have made it up.
+    private static String shortened(String reason) {
+        String plain = reason.replaceAll("\\p{Cntrl}", " ");
+        return plain.length() > MAX_REASON_CHARS ? plain.substring(0, MAX_REASON_CHARS) + "…" : plain;
+    }
+
+    @Override
+    public void exceeded(Limit limit) {
+        runningNow().ifPresent(execution -> execution.listener.exceed(limit));
+    }
+
+    @Override
+    public void curtailed(Limit limit) {
+        runningNow().ifPresent(execution -> execution.listener.curtailed(limit));
+    }
+
+    private Optional<Execution> runningNow() {
+        synchronized (session) {
+            return running();
+        }
+    }
+
+    @Override
+    public Optional<Integer> died(End end) {
+        synchronized (session) {
+            if (!session.isServedBy(this)) {
+                return Optional.empty();
+            }
+            greeted = false;
+            unsent.clear();
+            if (restoring.isEmpty()) {
+                if (!ranSinceRevival) {
+                    // Of that state nothing comes that lives.
+                    snapshots.of(snapshots.present()).ifPresent(snapshot -> {
+                        snapshots.gone(snapshot.pid());
+                        worker.ifPresent(process -> process.drop(snapshot.pid()));
+                    });
+                }
+                String cause = happened(end);
+                var lost = promises.openIds();
+                restoring = snapshots.from(running().isPresent() ? snapshots.before() : snapshots.present())
+                        .map(way -> new Restoration(way, end.cause(), problem -> {
+                            if (problem.isEmpty()) {
+                                recovered(cause, way, lost);
+                            }
+                        }));
+                if (restoring.isPresent()) {
+                    noteCause(end);
+                }
+            }
+            LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
+            return restoring.map(restoration -> restoration.way().to().pid());
+        }
+    }
+
+    private void noteCause(End end) {
+        if (end instanceof End.LimitExceeded(var limit)) {
+            running().ifPresent(execution -> execution.listener.endedBy(limit));
+        }
+        if (end instanceof End.Violation(var message)) {
+            session.audit(new Event.ProtocolViolation(number, message));
+        }
+    }
+
+    private void recovered(String cause, Snapshots.Way way, List<String> lost) {
+        String told;
+        synchronized (session) {
+            told = cause + " " + snapshots.describe(way);
+            if (running().isEmpty()) {
+                session.tellLater(told);
+            }
+        }
+        cancel(lost, told);
+    }
+
+    private void cancel(List<String> lost, String reason) {
+        inputs.settleAll(new Settlement.Canceled<>("the worker's process is gone"));
+        lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(reason)));
+    }
+
+    private void revived() {
+        Restoration restoration;
+        synchronized (session) {
+            restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
+            restoring = Optional.empty();
+            ranSinceRevival = false;
+            var missed = snapshots.restored(restoration.way().to());
+            var process = worker.orElseThrow();
+            if (!missed.isEmpty()) {
+                process.send(new Frame.Inputs(missed));
+            }
+            listens(process);
+        }
+        session.audit(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
+        restoration.done().accept(Optional.empty());
+    }
+
+    @Override
+    public void ended(End end) {
+        String cause;
+        List<String> lost;
+        Optional<Restoration> failed;
+        synchronized (session) {
+            gone = true;
+            worker = Optional.empty();
+            greeted = false;
+            unsent.clear();
+            cause = describe(end);
+            failed = restoring;
+            restoring = Optional.empty();
+            noteCause(end);
+            // Those that are opened from here on are for the next worker.
+            lost = promises.openIds();
+            session.ended(this, end, cause);
+        }
+        session.audit(new Event.WorkerEnded(number, end.cause()));
+        cancel(lost, cause);
+        failed.ifPresent(restoration -> restoration.done().accept(Optional.of(
+                "the snapshot could not be woken." + Session.LOST)));
+    }
+
+    private String describe(End end) {
+        return end instanceof End.NotStarted ? "the worker " + end.cause() : happened(end) + Session.LOST;
+    }
+
+    private String happened(End end) {
+        return running().map(execution -> execution.killed
+                ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
+                        .formatted(Session.KILL_AFTER.toSeconds())
+                : "the worker %s while it ran this cell.".formatted(end.cause()))
+                .orElseGet(() -> "the worker %s between two cells.".formatted(end.cause()));
+    }
+}

@@ -1,0 +1,153 @@
+package dev.capsule.session;
+
+import dev.capsule.frame.Frame;
+import dev.capsule.session.Execution.Rollback;
+import dev.capsule.worker.WorkerProcess;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// What the kernel itself does for a cell ([Command]), and the transactions that cells run in.
+final class Commands {
+    private final Session session;
+
+    /// Guarded by the session.
+    private Transaction transaction = Transaction.COMMIT_ALWAYS;
+
+    Commands(Session session) {
+        this.session = session;
+    }
+
+    /// Runs a cell that is no command.
+    void run(Session.Cell cell, ExecutionListener listener) {
+        Transaction usual;
+        synchronized (session) {
+            usual = transaction;
+        }
+        transact(cell.transaction().orElse(usual), cell, listener);
+    }
+
+    void run(Command command, Session.Cell cell, ExecutionListener listener) {
+        switch (command) {
+            case Command.Malformed(var message) -> listener.settled(Outcome.Failed.because("UsageError", message));
+            case Command.Snapshots() -> list(cell, listener);
+            case Command.Undo(var cells) -> undo(cells, cell, listener);
+            case Command.GoTo(var count) -> {
+                synchronized (session) {
+                    var attendant = session.serving();
+                    goTo(attendant, attendant.snapshots().after(count),
+                            "there is no snapshot of the state after In [%d]; %%snapshots lists those that there are"
+                                    .formatted(count),
+                            cell, listener);
+                }
+            }
+            case Command.SetTransaction(var policy) -> {
+                synchronized (session) {
+                    transaction = policy;
+                }
+                answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
+            }
+            case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
+        }
+    }
+
+    private void list(Session.Cell cell, ExecutionListener listener) {
+        Optional<WorkerProcess> worker;
+        synchronized (session) {
+            worker = session.serving().worker();
+        }
+        // Reads files, so not while others wait for the session.
+        var memory = worker.map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
+        String text;
+        synchronized (session) {
+            text = session.serving().snapshots().list(memory);
+        }
+        answer(text, cell, listener);
+    }
+
+    private void undo(int cells, Session.Cell cell, ExecutionListener listener) {
+        synchronized (session) {
+            var attendant = session.serving();
+            var snapshots = attendant.snapshots();
+            var state = snapshots.back(cells);
+            String why = state.isEmpty()
+                    ? "fewer than %d cells have been run since the state was fresh".formatted(cells)
+                    : "there is no snapshot of the state before them (%s); %%snapshots lists those that there are"
+                            .formatted(snapshots.why());
+            goTo(attendant, state.flatMap(snapshots::of), why, cell, listener);
+        }
+    }
+
+    private void goTo(Attendant attendant, Optional<Snapshots.Snapshot> target, String why, Session.Cell cell,
+            ExecutionListener listener) {
+        if (target.isEmpty()) {
+            listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
+            return;
+        }
+        var way = new Snapshots.Way(target.get(), List.of());
+        attendant.restore(way, "cells are taken back", problem -> {
+            if (problem.isPresent()) {
+                listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
+            } else {
+                answer(attendant.snapshots().describe(way) + "\n", cell, listener);
+            }
+        });
+    }
+
+    private static void answer(String text, Session.Cell cell, ExecutionListener listener) {
+        if (!cell.silent()) {
+            listener.stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8));
+        }
+        listener.settled(new Outcome.Succeeded("{}".getBytes(StandardCharsets.UTF_8),
+                "[]".getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private void transact(Transaction policy, Session.Cell cell, ExecutionListener listener) {
+        if (policy == Transaction.COMMIT_ALWAYS) {
+            session.start(cell, listener, new Rollback.Never());
+            return;
+        }
+        synchronized (session) {
+            var attendant = session.serving();
+            attendant.ask(Session.QUESTION_DEADLINE, Frame.Keep::new, _ -> {
+                Optional<Snapshots.Snapshot> before;
+                String why;
+                synchronized (session) {
+                    var snapshots = attendant.snapshots();
+                    before = attendant.isGone() ? Optional.empty() : snapshots.of(snapshots.present());
+                    why = snapshots.why();
+                }
+                if (before.isPresent()) {
+                    session.start(cell, listener, new Rollback.By(policy, before.get()));
+                } else {
+                    listener.settled(Outcome.Failed.because("TransactionError",
+                            "the cell was not run, for its effects could not be taken back: " + why));
+                }
+            });
+        }
+    }
+
+    /// Takes back what an execution has done.
+    void rollBack(Execution execution, Snapshots.Snapshot to, Outcome outcome) {
+        var attendant = execution.attendant;
+        var listener = execution.listener;
+        synchronized (session) {
+            var snapshots = attendant.snapshots();
+            boolean there = snapshots.present() == to.state();
+            if (!there && !attendant.isGone() && snapshots.of(to.state()).isPresent()) {
+                var way = new Snapshots.Way(to, List.of());
+                attendant.restore(way, "a cell is rolled back", problem -> {
+                    if (problem.isEmpty()) {
+                        listener.rolledBack();
+                    }
+                    listener.note(problem.orElseGet(() -> "rolled back. " + snapshots.describe(way)));
+                    listener.settled(outcome);
+                });
+                return;
+            }
+        }
+        // The worker has died, and the outcome says what has become of its state.
+        listener.settled(outcome);
+    }
+}

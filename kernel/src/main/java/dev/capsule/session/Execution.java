@@ -1,0 +1,38 @@
+package dev.capsule.session;
+
+import java.util.Optional;
+import java.util.concurrent.Future;
+
+/// One cell's run.
+final class Execution {
+    /// What becomes of a cell's effects.
+    sealed interface Rollback {
+        record Never() implements Rollback {}
+
+        /// @param to the state before the cell
+        record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
+    }
+
+    final String id;
+    final int count;
+    final Metered listener;
+    final Rollback rollback;
+    /// Of the worker that runs it.
+    final Attendant attendant;
+
+    // Guarded by the session.
+    Optional<Future<?>> deadline = Optional.empty();
+    boolean interrupted;
+    boolean killed;
+
+    /// Of the worker's thread, which is also the one that settles an execution with an error.
+    boolean errorShown;
+
+    Execution(String id, int count, Metered listener, Rollback rollback, Attendant attendant) {
+        this.id = id;
+        this.count = count;
+        this.listener = listener;
+        this.rollback = rollback;
+        this.attendant = attendant;
+    }
+}
