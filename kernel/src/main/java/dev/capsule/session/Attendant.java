@@ -361,7 +361,7 @@ final class Attendant implements WorkerProcess.Listener {
                 restoring = snapshots.from(running().isPresent() ? snapshots.before() : snapshots.present())
                         .map(way -> new Restoration(way, end.cause(), problem -> {
                             if (problem.isEmpty()) {
-                                recovered(cause, way, lost);
+                                recovered(end, cause, way, lost);
                             }
                         }));
                 if (restoring.isPresent()) {
@@ -382,10 +382,12 @@ final class Attendant implements WorkerProcess.Listener {
         }
     }
 
-    private void recovered(String cause, Snapshots.Way way, List<String> lost) {
+    private void recovered(End died, String cause, Snapshots.Way way, List<String> lost) {
         String told;
         synchronized (session) {
             told = cause + " " + snapshots.describe(way);
+            tally(causeOf(died), running().isPresent(),
+                    "state restored, as it was " + way.to().state().describe());
             if (running().isEmpty()) {
                 session.tellLater(told);
             }
@@ -425,9 +427,15 @@ final class Attendant implements WorkerProcess.Listener {
             worker = Optional.empty();
             greeted = false;
             unsent.clear();
-            cause = describe(end);
             failed = restoring;
             restoring = Optional.empty();
+            if (session.isServedBy(this)) {
+                tally(failed.map(restoration -> "could not be revived (%s)".formatted(restoration.cause()))
+                        .orElseGet(() -> causeOf(end)), running().isPresent() && ready && failed.isEmpty(),
+                        ready ? "state lost" : "nothing lost");
+            }
+            snapshots.clear();
+            cause = describe(end);
             noteCause(end);
             // Those that are opened from here on are for the next worker.
             lost = promises.openIds();
@@ -440,13 +448,34 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String describe(End end) {
-        return end instanceof End.NotStarted ? "the worker " + end.cause() : happened(end) + Session.LOST;
+        return end instanceof End.NotStarted
+                ? "the worker " + end.cause()
+                : happened(end) + (session.tally().trusts() ? Session.LOST : Session.NOT_REPLACED);
+    }
+
+    /// @param atWork whether it is the doing of the cell that runs
+    private void tally(String cause, boolean atWork, String sequel) {
+        session.tally().died(running().filter(_ -> ready).map(execution -> "In [%d]".formatted(execution.count))
+                .orElse(ready ? "between cells" : "at its start"), cause, sequel);
+        if (!atWork) {
+            session.tally().failed(cause);
+        }
+    }
+
+    private String causeOf(End end) {
+        return running().filter(execution -> execution.killed).isPresent()
+                ? "was killed, since the cell did not stop within %d s of the interrupt".formatted(killAfterSeconds())
+                : end.cause();
+    }
+
+    private long killAfterSeconds() {
+        return session.profile().interrupt().killAfter().toSeconds();
     }
 
     private String happened(End end) {
         return running().map(execution -> execution.killed
                 ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
-                        .formatted(Session.KILL_AFTER.toSeconds())
+                        .formatted(killAfterSeconds())
                 : "the worker %s while it ran this cell.".formatted(end.cause()))
                 .orElseGet(() -> "the worker %s between two cells.".formatted(end.cause()));
     }

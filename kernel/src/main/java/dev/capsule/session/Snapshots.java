@@ -121,6 +121,11 @@ final class Snapshots {
         kept.removeIf(snapshot -> snapshot.pid() == pid);
     }
 
+    /// The worker is gone, and with it all of them.
+    void clear() {
+        kept.clear();
+    }
+
     private Optional<State> find(String after) {
         for (State state = present; state != null; state = state.before) {
             if (state.cell == null ? after.isEmpty() : state.cell.id().equals(after)) {
