@@ -308,6 +308,17 @@ public final class Session {
         }
     }
 
+    /// What the worker uses now; empty when there is none. Reads files for some milliseconds; does not wait for the worker.
+    public Optional<Answers.Usage> usage() {
+        Optional<WorkerProcess> worker;
+        synchronized (this) {
+            worker = current.flatMap(Attendant::worker);
+        }
+        var limits = profile.limits();
+        return worker.flatMap(WorkerProcess::usage).map(usage -> new Answers.Usage(usage.memoryBytes(),
+                limits.memoryBytes(), usage.cpu(), usage.processes(), limits.processes()));
+    }
+
     /// The version of the language, once a worker has told it.
     public synchronized Optional<String> languageVersion() {
         return languageVersion;

@@ -19,6 +19,8 @@ final class ProcessTree {
 
     /// Of `stat`, after the name.
     private static final int THREADS = 17;
+    private static final int FIRST_TIME = 11;
+    private static final int LAST_TIME = 14;
 
     /// Who has not ended in this time after it was killed waits for a disk.
     private static final long END_NANOS = TimeUnit.SECONDS.toNanos(1);
@@ -62,13 +64,29 @@ final class ProcessTree {
 
     /// @return how many threads the process has; 0 when it has ended, though nobody may have waited for it yet
     static int threads(long pid) {
+        String[] fields = stat(pid);
+        return fields.length == 0 || fields[0].equals("Z") ? 0 : Integer.parseInt(fields[THREADS]);
+    }
+
+    /// @return the processor time that the process has used, for itself and in the system, and those of its children that
+    ///         it has waited for; in ticks of the system's clock
+    static long cpuTicks(long pid) {
+        String[] fields = stat(pid);
+        long ticks = 0;
+        for (int i = FIRST_TIME; i <= LAST_TIME && fields.length > 0; i++) {
+            ticks += Long.parseLong(fields[i]);
+        }
+        return ticks;
+    }
+
+    /// @return nothing when it is gone
+    private static String[] stat(long pid) {
         try {
             // pid (name) state …; the name may be anything.
             String stat = Files.readString(PROC.resolve(Long.toString(pid)).resolve("stat"));
-            String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-            return fields[0].equals("Z") ? 0 : Integer.parseInt(fields[THREADS]);
+            return stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
         } catch (IOException e) {
-            return 0;
+            return new String[0];
         }
     }
 

@@ -61,6 +61,8 @@ final class Ward {
     private final Optional<Cgroup> group;
     private final List<Growth> growing = new ArrayList<>();
 
+    private final SystemMemory systemMemory = new SystemMemory(Path.of("/proc/vmstat"));
+
     private volatile boolean asked;
     private volatile boolean closed;
 
@@ -171,11 +173,9 @@ final class Ward {
         }
     }
 
-    /// Why the process has ended, as far as a limit has to do with it.
-    End explain(End end) {
-        return end.equals(new End.Signaled(Posix.SIGKILL)) && killedForMemory()
-                ? new End.LimitExceeded(Limit.MEMORY)
-                : end;
+    /// Who has sent a SIGKILL that the kernel itself has not sent.
+    End explainKill() {
+        return killedForMemory() ? new End.LimitExceeded(Limit.MEMORY) : new End.Struck(systemMemory.sinceLook());
     }
 
     /// Whether a process was ended just now because of what all have in memory.
@@ -221,6 +221,7 @@ final class Ward {
             return lookedAtNanos + rest - begun;
         }
         asked = false;
+        systemMemory.look();
         try {
             following = look(begun);
         } catch (IOException e) {
@@ -288,7 +289,7 @@ final class Ward {
         return ProcessTree.below(roots);
     }
 
-    private Set<Long> processes() throws IOException {
+    Set<Long> processes() throws IOException {
         return group.isPresent() ? group.get().processes() : tree().keySet();
     }
 

@@ -143,6 +143,8 @@ public final class WorkerProcess {
     private Optional<Ward> ward = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
+    /// Whether the live process is to end, or has, because the kernel wants it to.
+    private boolean ending;
 
     private volatile Encoding encoding = Encoding.JSON;
     private volatile boolean exited;
@@ -270,6 +272,9 @@ public final class WorkerProcess {
     /// Ends the process that runs the cells, whose end is then told by [Listener#died]. Where there is no supervisor, or it
     /// does not do as it is told, the whole worker ends.
     public void killLive() {
+        synchronized (this) {
+            ending = true;
+        }
         if (supervisor.endLive()) {
             wake();
         } else {
@@ -285,6 +290,25 @@ public final class WorkerProcess {
     /// What the snapshots have in memory, in bytes by their numbers; those that cannot be read are left out.
     public Map<Integer, Long> memoryOfSnapshots() {
         return launched().map(child -> supervisor.memory(child.pid())).orElse(Map.of());
+    }
+
+    /// What all processes of the worker use now; empty when there is none. Reads files for some milliseconds, and waits for
+    /// nothing that the worker does.
+    public Optional<Usage> usage() {
+        var child = launched();
+        if (child.isEmpty() || exited) {
+            return Optional.empty();
+        }
+        Set<Long> pids;
+        try {
+            pids = ward().isPresent()
+                    ? ward().get().processes()
+                    : ProcessTree.below(List.of(child.get().pid())).keySet();
+        } catch (IOException e) {
+            // It has just ended.
+            return Optional.empty();
+        }
+        return Optional.of(Usage.of(pids, launchDepth()));
     }
 
     /// Ends the process and all that it started, now.
@@ -580,6 +604,7 @@ public final class WorkerProcess {
         }
         synchronized (this) {
             verdict = Optional.empty();
+            ending = false;
         }
         running = Optional.empty();
         silentSinceNanos = OptionalLong.empty();
@@ -592,7 +617,14 @@ public final class WorkerProcess {
     }
 
     private End explain(End how) {
-        return ward().map(watched -> watched.explain(how)).orElse(how);
+        if (!how.equals(new End.Signaled(Posix.SIGKILL)) || isEnding()) {
+            return how;
+        }
+        return ward().map(Ward::explainKill).orElse(new End.Struck(End.Struck.Memory.UNKNOWN));
+    }
+
+    private synchronized boolean isEnding() {
+        return killed || ending;
     }
 
     /// Takes back what was sent to a process that is gone.
