@@ -37,7 +37,7 @@ import org.jspecify.annotations.Nullable;
 /// where it is built in, else from `default`) and gives new values to some keys:
 ///
 /// ```
-/// {"default": {"memory": "4 GiB", "cellDeadline": "10 min"},
+/// {"default": {"memory": "4 GiB", "cellDeadline": "10 min", "interrupt": {"killAfter": "10 s"}},
 ///  "lecture": {"extends": "locked", "mimeTypes": {"text/html": "framed"}}}
 /// ```
 public final class Profiles {
