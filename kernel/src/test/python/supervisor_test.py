@@ -11,7 +11,7 @@ import time
 import unittest
 from pathlib import Path
 
-from kernels import PATIENCE, Kernel, outside
+from kernels import PATIENCE, Kernel, descendants, outside
 from lifecycle_test import with_python
 from wire import Client, KernelCase
 
@@ -158,9 +158,9 @@ class Breaker(unittest.TestCase):
         python = self.directory / "python"
         python.write_text(FICKLE_PYTHON % sys.executable)
         python.chmod(python.stat().st_mode | stat.S_IXUSR)
-        kernel = Kernel(change_argv=lambda argv: [*with_python(argv, str(python)), "--sandbox", "none"])
-        self.addCleanup(kernel.kill)
-        self.client = Client(kernel.info)
+        self.kernel = Kernel(change_argv=lambda argv: [*with_python(argv, str(python)), "--sandbox", "none"])
+        self.addCleanup(self.kernel.kill)
+        self.client = Client(self.kernel.info)
         self.addCleanup(self.client.close)
 
     def starts(self):
@@ -209,6 +209,39 @@ class Breaker(unittest.TestCase):
         self.broken.unlink()
         self.assertEqual("ok", self.client.execute("%recycle").status)
         self.assertEqual("42", self.client.execute("6 * 7").result())
+
+    def kill_worker(self, deaths):
+        """Kills it once it is ready, and waits until that is the last of so many deaths."""
+        self.client.request("complete_request", {"code": "pri", "cursor_pos": 3})
+        for pid in descendants(self.kernel.pid):
+            if b"capsule_worker" in command(pid):
+                os.kill(pid, signal.SIGKILL)
+                break
+        deadline = time.monotonic() + PATIENCE
+        while self.client.execute("%deaths").text().count("between cells") < deaths:
+            self.assertLess(time.monotonic(), deadline, "the death was not noticed")
+
+    def test_a_worker_that_dies_between_cells_time_and_again_is_left_dead(self):
+        self.broken.unlink()
+        while self.client.execute("1").status == "error":
+            pass  # The first worker was started when Python was still broken.
+        before = self.starts()
+        for deaths in range(1, 4):
+            self.kill_worker(deaths)
+        # The last one was not replaced.
+        self.assertEqual(before + 2, self.starts())
+        self.client.request("complete_request", {"code": "pri", "cursor_pos": 3})
+        self.assertEqual(before + 2, self.starts())
+        told = self.client.execute("1").content["evalue"]
+        self.assertRegex(told, "the worker has failed 3 times")
+        self.assertIn("was killed by SIGKILL, by someone else than Capsule", told)
+
+
+def command(pid):
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 class Usage(KernelCase):
