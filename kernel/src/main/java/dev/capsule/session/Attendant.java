@@ -60,9 +60,21 @@ final class Attendant implements WorkerProcess.Listener {
     private final long startedAtNanos = System.nanoTime();
     private boolean ready;
 
+    /// @param otherwise from which state to look for another way, should nothing come of this one
+    /// @param fellBack whether that was so once
     /// @param cause why the process before it has ended
-    /// @param done told nothing when the snapshot serves, or else why it does not
-    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
+    /// @param death empty when it was ended to go that way
+    /// @param done told nothing when the snapshot serves that was meant, or else why not
+    private record Restoration(Snapshots.Way way, Snapshots.State otherwise, boolean fellBack, String cause,
+            Optional<Death> death, Consumer<Optional<String>> done) {
+        Restoration by(Snapshots.Way other) {
+            return new Restoration(other, otherwise, true, cause, death, done);
+        }
+    }
+
+    /// @param told what a person reads of it
+    /// @param lost what was asked of the process
+    private record Death(String told, List<String> lost) {}
 
     /// @param number tells the worker from earlier ones; from 1 on
     /// @param lastCount the highest that a cell had before
@@ -148,7 +160,8 @@ final class Attendant implements WorkerProcess.Listener {
             session.clock().execute(() -> done.accept(Optional.of("the worker has just ended." + Session.LOST)));
             return;
         }
-        restoring = Optional.of(new Restoration(way, cause, done));
+        restoring = Optional.of(
+                new Restoration(way, snapshots.present(), false, cause, Optional.empty(), done));
         worker.ifPresent(WorkerProcess::killLive);
     }
 
@@ -356,20 +369,28 @@ final class Attendant implements WorkerProcess.Listener {
                         worker.ifPresent(process -> process.drop(snapshot.pid()));
                     });
                 }
-                String cause = happened(end);
-                var lost = promises.openIds();
-                restoring = snapshots.from(running().isPresent() ? snapshots.before() : snapshots.present())
-                        .map(way -> new Restoration(way, end.cause(), problem -> {
-                            if (problem.isEmpty()) {
-                                recovered(end, cause, way, lost);
-                            }
-                        }));
+                var death = new Death(happened(end), promises.openIds());
+                var wanted = running().isPresent() ? snapshots.before() : snapshots.present();
+                restoring = snapshots.from(wanted).map(way -> new Restoration(way, wanted, false, causeOf(end),
+                        Optional.of(death), _ -> {}));
                 if (restoring.isPresent()) {
                     noteCause(end);
                 }
             }
             LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
             return restoring.map(restoration -> restoration.way().to().pid());
+        }
+    }
+
+    @Override
+    public Optional<Integer> sleepsOn(int snapshot) {
+        synchronized (session) {
+            snapshots.gone(snapshot);
+            var other = restoring.flatMap(failed -> snapshots.from(failed.otherwise()).map(failed::by));
+            if (other.isPresent()) {
+                restoring = other;
+            }
+            return other.map(restoration -> restoration.way().to().pid());
         }
     }
 
@@ -382,17 +403,16 @@ final class Attendant implements WorkerProcess.Listener {
         }
     }
 
-    private void recovered(End died, String cause, Snapshots.Way way, List<String> lost) {
-        String told;
+    private void recovered(Restoration restoration, Death death, String where) {
+        String told = death.told() + " " + where;
         synchronized (session) {
-            told = cause + " " + snapshots.describe(way);
-            tally(causeOf(died), running().isPresent(),
-                    "state restored, as it was " + way.to().state().describe());
+            tally(restoration.cause(), running().isPresent(),
+                    "state restored, as it was " + restoration.way().to().state().describe());
             if (running().isEmpty()) {
                 session.tellLater(told);
             }
         }
-        cancel(lost, told);
+        cancel(death.lost(), told);
     }
 
     private void cancel(List<String> lost, String reason) {
@@ -402,10 +422,12 @@ final class Attendant implements WorkerProcess.Listener {
 
     private void revived() {
         Restoration restoration;
+        String where;
         synchronized (session) {
             restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
             restoring = Optional.empty();
             ranSinceRevival = false;
+            where = snapshots.describe(restoration.way());
             var missed = snapshots.restored(restoration.way().to());
             var process = worker.orElseThrow();
             if (!missed.isEmpty()) {
@@ -414,7 +436,10 @@ final class Attendant implements WorkerProcess.Listener {
             listens(process);
         }
         session.audit(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
-        restoration.done().accept(Optional.empty());
+        restoration.death().ifPresent(death -> recovered(restoration, death, where));
+        restoration.done().accept(restoration.fellBack()
+                ? Optional.of("the snapshot could not be woken. " + where)
+                : Optional.empty());
     }
 
     @Override

@@ -5,7 +5,6 @@ import dev.capsule.session.Execution.Rollback;
 import dev.capsule.worker.WorkerProcess;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -97,7 +96,7 @@ final class Commands {
             listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
             return;
         }
-        var way = new Snapshots.Way(target.get(), List.of());
+        var way = new Snapshots.Way(target.get());
         attendant.restore(way, "cells are taken back", problem -> {
             if (problem.isPresent()) {
                 listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
@@ -148,7 +147,7 @@ final class Commands {
             var snapshots = attendant.snapshots();
             boolean there = snapshots.present() == to.state();
             if (!there && !attendant.isGone() && snapshots.of(to.state()).isPresent()) {
-                var way = new Snapshots.Way(to, List.of());
+                var way = new Snapshots.Way(to);
                 attendant.restore(way, "a cell is rolled back", problem -> {
                     if (problem.isEmpty()) {
                         listener.rolledBack();

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -32,6 +33,9 @@ final class Ward {
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
     /// A system that has ended a process for its memory is taken for the cause of an end this much later.
     private static final long RECENT_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    /// For so long the end of what cells have started is waited for, while nothing else is watched.
+    private static final Duration END = Duration.ofSeconds(1);
 
     /// What it is told that it watches.
     interface Subject {
@@ -163,7 +167,7 @@ final class Ward {
         growing.forEach(Growth::forgive);
         try {
             if (!chain.isEmpty()) {
-                ProcessTree.end(this::others);
+                var _ = ProcessTree.end(this::others, END);
                 // Without namespaces, those whose parents have ended are now this process' and count until then.
                 Child.reapOrphans();
             }
@@ -185,7 +189,8 @@ final class Ward {
 
     private long kills() {
         try {
-            return group.isPresent() ? group.get().killsForMemory() : knownKills;
+            // A snapshot that the system has ended has only made room.
+            return group.isPresent() ? group.get().killsForMemory() - supervisor.lost() : knownKills;
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
             return knownKills;
@@ -255,9 +260,7 @@ final class Ward {
                 knownKills = kills;
                 subject.curtailed(Limit.MEMORY);
             }
-            if (group.get().anonymousBytes() > quota.limits().memoryBytes() / 4 * 3) {
-                supervisor.endOldest();
-            }
+            makeRoom();
         } else {
             memory(tree.keySet(), now);
         }
@@ -328,6 +331,19 @@ final class Ward {
         }
     }
 
+    /// Where the snapshots take much of what little is left, the oldest goes, before the system has to end one.
+    private void makeRoom() throws IOException {
+        long most = quota.limits().memoryBytes();
+        long used = group.orElseThrow().anonymousBytes();
+        if (used > most / 4 * 3) {
+            var others = new HashSet<>(processes());
+            others.removeAll(supervisor.snapshots().values());
+            if (used - others.stream().mapToLong(ProcessTree::anonymousBytes).sum() > most / 4) {
+                supervisor.endOldest();
+            }
+        }
+    }
+
     /// As the system does it for a control group: who has the most is ended. But where there would be room enough without
     /// the snapshots, those are, the oldest first.
     private void memory(Set<Long> pids, long now) {
@@ -336,7 +352,7 @@ final class Ward {
             return;
         }
         // What they share was counted for each.
-        var snapshots = supervisor.snapshotsAmong(pids);
+        var snapshots = supervisor.snapshots();
         long sum = 0;
         long without = 0;
         long largest = 0;
@@ -356,7 +372,7 @@ final class Ward {
             return;
         }
         if (without <= most) {
-            drop(snapshots, sum - most);
+            drop(supervisor.expendableSnapshots(), sum - most);
             return;
         }
         killedAtNanos = now;
