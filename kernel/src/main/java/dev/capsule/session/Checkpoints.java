@@ -65,7 +65,8 @@ final class Checkpoints {
                 file.close();
                 throw e;
             }
-            session.startFresh(cell, listener, newcomer -> new Loading(title, file, newcomer));
+            session.startAfresh(cell, listener,
+                    new Loading(title, file, () -> session.languageVersion().orElse("")));
         });
     }
 

@@ -29,4 +29,7 @@ sealed interface Errand permits Saving, Loading {
     /// @param failure of the execution, if it failed
     /// @param say what is to be told of a success
     Outcome end(Optional<Outcome.Failed> failure, Consumer<String> say);
+
+    /// In place of all others: there is no worker for it.
+    void forget();
 }

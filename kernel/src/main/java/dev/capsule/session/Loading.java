@@ -18,9 +18,9 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 
-/// Gives the variables of a checkpoint to a fresh worker, a part at a time, and has that serve the session in the place of
-/// the one that does; but only when it has them. Until then nothing is changed.
+/// Gives the variables of a checkpoint to a fresh worker, a part at a time.
 final class Loading implements Errand {
     static final String ERROR = "RestoreError";
 
@@ -31,21 +31,11 @@ final class Loading implements Errand {
 
     private final String title;
     private final CheckpointFile file;
-    private final Newcomer newcomer;
+    private final Supplier<String> languageVersion;
     private final Set<Integer> begun = new HashSet<>();
     private Optional<Blob> current = Optional.empty();
     private Optional<String> problem = Optional.empty();
     private Optional<Told> told = Optional.empty();
-
-    /// The worker that the variables are for.
-    interface Newcomer {
-        /// The version of its language.
-        String languageVersion();
-
-        void serve();
-
-        void dismiss();
-    }
 
     private static final class Blob {
         private final int number;
@@ -68,10 +58,11 @@ final class Loading implements Errand {
     private record Told(Map<String, String> unrestored, Map<String, String> versions) {}
 
     /// @param file verified; this closes it
-    Loading(String title, CheckpointFile file, Newcomer newcomer) {
+    /// @param languageVersion of the worker, as soon as it has told it
+    Loading(String title, CheckpointFile file, Supplier<String> languageVersion) {
         this.title = title;
         this.file = file;
-        this.newcomer = newcomer;
+        this.languageVersion = languageVersion;
     }
 
     @Override
@@ -137,7 +128,6 @@ final class Loading implements Errand {
             problem = problem.or(() -> Optional.of(String.valueOf(e.getMessage())));
         }
         if (problem.isPresent() || failure.isPresent()) {
-            newcomer.dismiss();
             return Outcome.Failed.because(ERROR, notRestored(problem.or(() -> failure.map(
                     failed -> failed.ename().equals(Outcome.WORKER_DIED)
                             ? failed.evalue()
@@ -145,8 +135,12 @@ final class Loading implements Errand {
                     .orElseThrow()));
         }
         say.accept(report(told.orElseThrow()));
-        newcomer.serve();
         return Outcome.Succeeded.EMPTY;
+    }
+
+    @Override
+    public void forget() {
+        file.close();
     }
 
     static String notRestored(String why) {
@@ -180,7 +174,7 @@ final class Loading implements Errand {
     private List<String> different(Told said) {
         var different = new ArrayList<String>();
         var language = file.manifest().language();
-        note(different, language.name(), language.version(), newcomer.languageVersion());
+        note(different, language.name(), language.version(), languageVersion.get());
         new TreeMap<>(file.manifest().packages()).forEach((name, version) -> note(different, name, version,
                 said.versions.getOrDefault(name, "not there")));
         return different;

@@ -129,6 +129,11 @@ final class Saving implements Errand {
         }
     }
 
+    @Override
+    public void forget() {
+        draft.close();
+    }
+
     static String notMade(String why) {
         return "no checkpoint was made, and an earlier one of this name is as it was: " + why;
     }

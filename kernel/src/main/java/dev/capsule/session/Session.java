@@ -15,6 +15,7 @@ import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -32,12 +33,6 @@ import java.util.function.Supplier;
 public final class Session {
     private static final Logger LOG = System.getLogger(Session.class.getName());
 
-    /// How long an interrupted execution may go on before the worker is signalled from outside.
-    static final Duration SIGNAL_AFTER = Duration.ofSeconds(2);
-
-    /// How long an interrupted execution may go on before the worker is killed.
-    static final Duration KILL_AFTER = Duration.ofSeconds(5);
-
     static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
@@ -45,6 +40,8 @@ public final class Session {
     static final Duration KEEP_PATIENCE = Duration.ofSeconds(10);
 
     static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
+    static final String NOT_REPLACED = " It has failed so often that no fresh one was started; variables, imports and"
+            + " functions of earlier cells are lost.";
 
     private final WorkerProcess.Launches launches;
     private final Profile profile;
@@ -69,6 +66,7 @@ public final class Session {
     private Optional<String> keptAs = Optional.empty();
     /// What happened between two cells, to be told with the next.
     private Optional<String> untold = Optional.empty();
+    private final Tally tally = new Tally(System::nanoTime);
 
     /// @param profile what its cells may use up, and what of their outputs leaves
     /// @param remarks what a person should know of what the last cell has done
@@ -119,19 +117,50 @@ public final class Session {
     }
 
     private Attendant startWorker() {
-        var attendant = newAttendant();
+        var attendant = nextWorker();
         current = Optional.of(attendant);
         attendant.start(launches);
         return attendant;
     }
 
-    private Attendant newAttendant() {
+    private Attendant nextWorker() {
         return new Attendant(this, ++workerCount, current.map(last -> last.snapshots().lastCount()).orElse(0));
     }
 
-    /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed.
+    /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed, nor
+    /// when workers fail again and again.
     synchronized Attendant serving() {
-        return current.filter(attendant -> closed || !attendant.isGone()).orElseGet(this::startWorker);
+        return current.filter(attendant -> closed || !attendant.isGone() || !tally.trusts())
+                .orElseGet(this::startWorker);
+    }
+
+    /// The worker for a cell, which may try to start one when nothing else may.
+    ///
+    /// @return empty when that is to be tried later: the cell is told so, on another thread
+    synchronized Optional<Attendant> serving(ExecutionListener listener) {
+        var live = current.filter(attendant -> closed || !attendant.isGone());
+        var refusal = live.isPresent() ? Optional.<String>empty() : tally.refusal();
+        refusal.ifPresent(why -> clock.execute(
+                () -> listener.settled(Outcome.Failed.because(Outcome.WORKER_DIED, why))));
+        return refusal.isPresent() ? Optional.empty() : live.or(() -> Optional.of(startWorker()));
+    }
+
+    /// Guarded by this.
+    Tally tally() {
+        return tally;
+    }
+
+    /// Starts a fresh worker in place of the one that serves, which ends.
+    ///
+    /// @param done called on another thread when that is gone
+    synchronized void recycle(Runnable done) {
+        tally.forgive();
+        var old = current.flatMap(Attendant::worker);
+        startWorker();
+        Thread.ofVirtual().name("recycle").start(() -> {
+            old.ifPresent(worker -> worker.stop(STOP_GRACE));
+            done.run();
+        });
     }
 
     /// Whether what becomes of this worker is of interest.
@@ -146,6 +175,10 @@ public final class Session {
 
     ScheduledExecutorService clock() {
         return clock;
+    }
+
+    Profile profile() {
+        return profile;
     }
 
     Outlet outlet() {
@@ -182,45 +215,25 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        start(serving(), cell, listener, rollback, Optional.empty());
+        serving(listener).ifPresent(attendant -> begin(attendant, cell, listener, rollback, Optional.empty()));
     }
 
     /// Has the worker do what is no cell's code.
     synchronized void start(Cell cell, ExecutionListener listener, Errand errand) {
-        start(serving(), cell, listener, new Rollback.Never(), Optional.of(errand));
+        serving(listener).ifPresentOrElse(
+                attendant -> begin(attendant, cell, listener, new Rollback.Never(), Optional.of(errand)),
+                errand::forget);
     }
 
-    /// Has a fresh worker beside the one that serves do what is no cell's code. Here alone workers change places while the
-    /// one lives.
-    synchronized void startFresh(Cell cell, ExecutionListener listener, Function<Loading.Newcomer, Errand> errand) {
-        var attendant = newAttendant();
-        attendant.start(launches);
-        start(attendant, cell, listener, new Rollback.Never(), Optional.of(errand.apply(new Loading.Newcomer() {
-            @Override
-            public String languageVersion() {
-                return Session.this.languageVersion().orElse("");
-            }
-
-            @Override
-            public void serve() {
-                Optional<Attendant> replaced;
-                synchronized (Session.this) {
-                    replaced = current;
-                    current = Optional.of(attendant);
-                }
-                replaced.flatMap(Attendant::worker).ifPresent(WorkerProcess::kill);
-            }
-
-            @Override
-            public void dismiss() {
-                synchronized (Session.this) {
-                    attendant.worker().ifPresent(WorkerProcess::kill);
-                }
-            }
-        })));
+    /// Has a fresh worker do what is no cell's code. The worker then takes the place of the one that serves; but if it
+    /// fails, that goes on as if nothing had been.
+    synchronized void startAfresh(Cell cell, ExecutionListener listener, Errand errand) {
+        var fresh = nextWorker();
+        fresh.start(launches);
+        begin(fresh, cell, listener, new Rollback.Never(), Optional.of(errand));
     }
 
-    private void start(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
+    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
             Optional<Errand> errand) {
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
@@ -284,7 +297,12 @@ public final class Session {
     private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
         synchronized (this) {
-            serving().ask(QUESTION_DEADLINE, question, settlement -> {
+            var attendant = serving();
+            if (attendant.isGone()) {
+                clock.execute(() -> answer.accept(Optional.empty()));
+                return;
+            }
+            attendant.ask(QUESTION_DEADLINE, question, settlement -> {
                 Optional<T> value = Optional.empty();
                 try {
                     if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
@@ -297,8 +315,8 @@ public final class Session {
         }
     }
 
-    /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
-    /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
+    /// Interrupts the running execution: cancels it, and if it goes on, signals the worker from outside and then kills it
+    /// ([Profile.Interrupt]). Does nothing when none runs. Returns at once.
     public void interrupt() {
         Optional<Execution> execution;
         synchronized (this) {
@@ -317,16 +335,19 @@ public final class Session {
                 return;
             }
             execution.interrupted = true;
-            Future<?> _ = clock.schedule(() -> whileRunning(execution, WorkerProcess::interruptFromOutside),
-                    SIGNAL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+            var steps = profile.interrupt();
+            Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
+                execution.signalled = true;
+                live.interruptFromOutside();
+            }), steps.signalAfter().toMillis(), TimeUnit.MILLISECONDS);
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
                 LOG.log(Level.INFO,
-                        () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
+                        () -> "killing the worker: it has not stopped " + steps.killAfter() + " after an interrupt");
                 execution.killed = true;
                 audit.accept(new Event.Killed(execution.attendant.number(),
-                        "interrupted, and still running " + KILL_AFTER + " later"));
+                        "interrupted, and still running " + steps.killAfter() + " later"));
                 live.killLive();
-            }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+            }), steps.killAfter().toMillis(), TimeUnit.MILLISECONDS);
         }
         // The worker itself leaves its wait by the interrupt.
         execution.attendant.withdrawInputs();
@@ -340,6 +361,17 @@ public final class Session {
         if (isRunning(execution)) {
             execution.attendant.worker().ifPresent(step);
         }
+    }
+
+    /// What the worker uses now; empty when there is none. Reads files for some milliseconds; does not wait for the worker.
+    public Optional<Answers.Usage> usage() {
+        Optional<WorkerProcess> worker;
+        synchronized (this) {
+            worker = current.flatMap(Attendant::worker);
+        }
+        var limits = profile.limits();
+        return worker.flatMap(WorkerProcess::usage).map(usage -> new Answers.Usage(usage.memoryBytes(),
+                limits.memoryBytes(), usage.cpu(), usage.processes(), limits.processes()));
     }
 
     /// The version of the language, once a worker has told it.
@@ -367,7 +399,9 @@ public final class Session {
         if (running.isEmpty()) {
             untold = Optional.of(cause);
         }
-        startWorker();
+        if (tally.trusts()) {
+            startWorker();
+        }
     }
 
     /// Has [#shutdownRequested] take a checkpoint of this name.
@@ -410,14 +444,15 @@ public final class Session {
 
     /// Ends the worker and everything it started; returns when they are gone.
     public void close() {
-        Optional<WorkerProcess> live;
+        var live = new LinkedHashSet<WorkerProcess>();
         boolean busy;
         synchronized (this) {
             closed = true;
-            live = current.flatMap(Attendant::worker);
+            current.flatMap(Attendant::worker).ifPresent(live::add);
+            running.flatMap(execution -> execution.attendant.worker()).ifPresent(live::add);
             busy = running.isPresent();
         }
-        live.ifPresent(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
+        live.forEach(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
     }
 
     private void executionSettled(Settlement<Frame.Resolve> settlement) {
@@ -428,12 +463,22 @@ public final class Session {
             running = Optional.empty();
             execution.deadline.ifPresent(due -> due.cancel(false));
             worker = execution.attendant.worker();
+            if (settlement instanceof Settlement.Resolved || settlement instanceof Settlement.Rejected) {
+                tally.forgive();
+                if (execution.signalled) {
+                    execution.listener
+                            .note("the cell did not stop by itself when it was interrupted; after %d s its worker "
+                                    .formatted(profile.interrupt().signalAfter().toSeconds())
+                                    + "was signalled from outside");
+                }
+            }
         }
         if (execution.listener.isBomb()) {
             worker.ifPresent(WorkerProcess::endOthers);
         }
         remarks.get().forEach(execution.listener::note);
         var outcome = outcome(settlement, execution);
+        succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
         var exceeded = execution.listener.exceeded();
         exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
@@ -449,11 +494,28 @@ public final class Session {
         }
     }
 
+    /// A fresh worker takes the place of the one that serves, or ends.
+    private void succeed(Attendant fresh, boolean serves) {
+        Optional<WorkerProcess> other;
+        synchronized (this) {
+            if (isServedBy(fresh) || closed) {
+                return;
+            }
+            other = serves ? current.flatMap(Attendant::worker) : fresh.worker();
+            if (serves) {
+                current = Optional.of(fresh);
+            }
+        }
+        other.ifPresent(WorkerProcess::kill);
+    }
+
     private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution) {
         var outcome = execution.errand.isPresent() && settlement instanceof Settlement.Resolved
                 ? Outcome.Succeeded.EMPTY
                 : cellOutcome(settlement, execution);
-        var failure = Optional.of(outcome).filter(Outcome.Failed.class::isInstance).map(Outcome.Failed.class::cast);
+        var failure = Optional.of(outcome).filter(Outcome.Failed.class::isInstance).map(Outcome.Failed.class::cast)
+                .or(() -> execution.listener.exceeded()
+                        .map(limit -> Outcome.Failed.because("LimitError", limit.key() + " was exceeded")));
         return execution.errand.map(errand -> errand.end(failure, text -> execution.listener
                 .stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8)))).orElse(outcome);
     }
