@@ -240,12 +240,16 @@ final class Supervisor {
     }
 
     private void order(int pid, int number) {
-        if (!chain.isEmpty()) {
-            // A cell may have stopped it.
-            Posix.kill(chain.getLast(), Posix.SIGCONT);
-        }
+        urge();
         // Should the pipe be full, nobody reads it, and what was ordered is overdue soon.
         boolean _ = orders.write(FrameCodec.encode(new Frame.Kill(pid, number)));
+    }
+
+    /// Has it go on: a cell may have stopped it.
+    synchronized void urge() {
+        if (!chain.isEmpty()) {
+            Posix.kill(chain.getLast(), Posix.SIGCONT);
+        }
     }
 
     /// Until when something is to happen.

@@ -486,6 +486,7 @@ public final class WorkerProcess {
         if (said && now - lastLookNanos >= LOOK_NANOS) {
             lastLookNanos = now;
             ward().ifPresent(Ward::ask);
+            supervisor.urge();
         }
         long nanos;
         var due = supervisor.dueNanos();
@@ -656,8 +657,7 @@ public final class WorkerProcess {
     private static void discard(int readEnd, MemorySegment target) throws IOException {
         var poll = new Posix.PollSet(1);
         poll.set(0, readEnd, Posix.POLLIN);
-        while (poll.await(0)) {
-            int _ = Posix.read(readEnd, target);
+        while (poll.await(0) && Posix.read(readEnd, target) > 0) {
         }
     }
 
