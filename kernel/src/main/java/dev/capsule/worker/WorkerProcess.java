@@ -362,6 +362,7 @@ public final class WorkerProcess {
         orders.close();
         wake.close();
         descriptors.forEach(Posix::close);
+        decoder.reset();
     }
 
     private void launch() throws IOException {
