@@ -59,6 +59,8 @@ class Snapshots:
         self._kept = False
         self._refused = None
         self._told = None
+        # Whether the last cell had to have one before it.
+        self._wanted = False
         self._group = os.getppid()
         self._credit = _MAX_CREDIT_SECONDS
         self._rested = perf_counter()
@@ -79,7 +81,10 @@ class Snapshots:
         credit = max(self._credit, -_MAX_CREDIT_SECONDS) + _SHARE * (now - self._rested)
         self._credit = min(credit, _MAX_CREDIT_SECONDS)
         self._rested = now
-        if self._kept or not self.offered or self._credit <= 0 and requests.waiting(_PAUSE_MILLIS):
+        if self._kept or not self.offered:
+            return False
+        # While the reply is on its way: a little later it would keep the next cell waiting, if that is like the last.
+        if self._credit <= 0 and not self._wanted and requests.waiting(_PAUSE_MILLIS):
             return False
         return self.keep()
 
@@ -87,8 +92,8 @@ class Snapshots:
         """Before a cell: makes the snapshot that could not be made after the last, or was left out and is wanted now, since
         the cell may end the process. True in a process that was woken.
         """
-        wanted = self._refused is not None or any(sign in text for sign in _SIGNS_OF_RISK)
-        return wanted and self.offered and not self._kept and self.keep()
+        self._wanted = self._refused is not None or any(sign in text for sign in _SIGNS_OF_RISK)
+        return self._wanted and self.offered and not self._kept and self.keep()
 
     def keep(self):
         """Makes a snapshot of the state if there is none. True in a process that was woken from it; `refusal` says why

@@ -3,7 +3,20 @@ does, is told by the system how that and the snapshots end, and tells the kernel
 """
 
 import os
-from _signal import SIGCHLD, SIGKILL, set_wakeup_fd, signal
+from _signal import (
+    SIG_IGN,
+    SIGALRM,
+    SIGCHLD,
+    SIGHUP,
+    SIGINT,
+    SIGKILL,
+    SIGQUIT,
+    SIGTERM,
+    SIGUSR1,
+    SIGUSR2,
+    set_wakeup_fd,
+    signal,
+)
 from fcntl import F_DUPFD_CLOEXEC, F_GETFD, fcntl
 
 from . import frames
@@ -13,6 +26,9 @@ from .imports import standard
 _ORDERS = 6
 _REPORTS = 7
 _PR_SET_CHILD_SUBREAPER = 36
+
+# What a cell may send by mistake; and SIGHUP the system sends when a cell has stopped a process here and dies.
+_IGNORED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM)
 
 
 def start():
@@ -51,6 +67,8 @@ def _supervise(tell):
         os.set_blocking(end, False)
     set_wakeup_fd(wake)
     signal(SIGCHLD, lambda *_: None)
+    for number in _IGNORED:
+        signal(number, SIG_IGN)
     if _adopt_orphans():
         os.write(tell, b"1")
     os.close(tell)

@@ -231,6 +231,84 @@ class Fallbacks(Case):
             self.assertEqual(before, self.ok(look).result())
 
 
+class Signals:
+    """A cell may signal all that is of its worker. What it destroys is its own, and nothing waits for ever."""
+
+    FIND = (
+        "import os, signal, time\n"
+        "supervisor = os.getppid()\n"
+        "def group(pid):\n"
+        "    try: return os.getpgid(pid)\n"
+        "    except ProcessLookupError: pass\n"
+        "def snapshots(): return [pid for pid in range(supervisor + 1, supervisor + 1000) if group(pid) == supervisor]\n"
+    )
+
+    def setUp(self):
+        kernel = Kernel(change_argv=lambda argv: [*argv, "--sandbox", self.sandbox])
+        self.addCleanup(kernel.kill)
+        self.client = Client(kernel.info, validating=False)
+        self.addCleanup(self.client.close)
+        self.kept("kept = 5")
+        self.kept(self.FIND)
+
+    def runs(self, *, kept):
+        self.assertEqual("5" if kept else "None", self.ok("print(globals().get('kept'))").text().strip())
+
+    def test_the_supervisor_is_killed(self):
+        done = self.client.execute("os.kill(supervisor, signal.SIGKILL); time.sleep(60)")
+        self.assertRegex(done.content["evalue"], "SIGKILL.*fresh worker", done.told())
+        self.runs(kept=False)
+
+    def test_the_supervisor_is_stopped_by_a_cell_that_dies(self):
+        """Who was to tell of the end did not, and the cell seemed to run for ever."""
+        done = self.client.execute("os.kill(supervisor, signal.SIGSTOP); os._exit(3)")
+        self.assert_restored(done, "code 3")
+        self.runs(kept=True)
+
+    def test_the_supervisor_is_stopped_before_cells_are_taken_back(self):
+        self.ok("os.kill(supervisor, signal.SIGSTOP); kept = 6")
+        self.ok("%undo")
+        self.runs(kept=True)
+
+    def test_snapshots_are_stopped(self):
+        self.ok("for pid in snapshots(): os.kill(pid, signal.SIGSTOP)")
+        self.ok("%undo")
+        self.assert_restored(self.client.execute("os._exit(3)"), "code 3")
+        self.runs(kept=True)
+
+    def test_snapshots_are_killed(self):
+        done = self.client.execute("for pid in snapshots(): os.kill(pid, signal.SIGKILL)\nos._exit(3)")
+        self.assertRegex(done.content["evalue"], "code 3.*fresh worker", done.told())
+        self.runs(kept=False)
+
+    def test_snapshots_are_killed_and_the_cell_goes_on(self):
+        self.ok("for pid in snapshots(): os.kill(pid, signal.SIGKILL)")
+        self.runs(kept=True)
+
+    def test_snapshots_are_woken(self):
+        """Several processes then take themselves for the worker."""
+        done = self.client.execute("for pid in snapshots(): os.kill(pid, signal.SIGUSR1)\ntime.sleep(60)")
+        self.assertRegex(done.content["evalue"], "(?i)protocol", done.told())
+        self.runs(kept=True)
+
+    def test_all_is_killed(self):
+        done = self.client.execute("for pid in [*snapshots(), supervisor, os.getpid()]: os.kill(pid, signal.SIGKILL)")
+        self.assertRegex(done.content["evalue"], "SIGKILL", done.told())
+        self.runs(kept=False)
+
+
+class SignalsInNamespaces(Signals, Case):
+    sandbox = "L1"
+
+
+class SignalsBehindAFence(Signals, Case):
+    sandbox = "L3"
+
+
+class SignalsWithoutASandbox(Signals, Case):
+    sandbox = "none"
+
+
 class Undo(Case):
     def test_undo_of_five_cells_with_much_state(self):
         """Must hold 3. The bound is generous; the benchmark says how long it takes."""

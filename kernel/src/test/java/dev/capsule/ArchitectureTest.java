@@ -77,7 +77,7 @@ class ArchitectureTest {
         fence("org.apache.commons.codec..", "dev.capsule.jupyter");
         fence("picocli..", "dev.capsule.cli");
         fence("java.sql..", "dev.capsule.kernel");
-        fence("java.lang.foreign..", "dev.capsule.worker", "dev.capsule.sandbox");
+        fence("java.lang.foreign..", "dev.capsule.worker", "dev.capsule.sandbox", "dev.capsule.frame");
         noClasses().that().resideInAPackage("dev.capsule.sandbox").and().haveSimpleNameNotStartingWith("Native").and()
                 .haveNameNotMatching(".*Native\\$.*").should().dependOnClassesThat()
                 .resideInAPackage("java.lang.foreign..").check(MAIN);

@@ -1,43 +1,62 @@
 package dev.capsule.frame;
 
+import java.lang.foreign.Arena;
 import java.nio.ByteBuffer;
-import java.util.Arrays;
 import java.util.Optional;
 
 /// Finds frames in the bytes of a worker as they arrive. It holds no more than what came and what the limits allow:
-/// nothing is allocated on an announced length. Used by one thread.
+/// nothing is allocated on an announced length. What is large is held outside of the heap, which would keep the room that
+/// was once needed. Used by one thread.
 public final class FrameDecoder {
     private static final int INITIAL_BYTES = 16 << 10;
+    private static final int LARGE_BYTES = 1 << 20;
     private static final long MAX_TOTAL_BYTES = Integer.BYTES + FrameCodec.MAX_HEADER_BYTES
             + FrameCodec.MAX_BUFFERS_BYTES;
 
     // What came and is not yet taken: bytes from start to end.
-    private byte[] bytes = new byte[INITIAL_BYTES];
+    private ByteBuffer bytes = ByteBuffer.allocate(INITIAL_BYTES);
     private int start;
     private int end;
+    /// Of the bytes, when they are many.
+    private Optional<Arena> arena = Optional.empty();
 
     private Encoding encoding = Encoding.JSON;
 
     /// Takes the bytes that remain in `arrived`.
     public void feed(ByteBuffer arrived) {
         int length = arrived.remaining();
-        if (end + length > bytes.length) {
+        if (end + length > bytes.capacity()) {
             int held = end - start;
-            byte[] target = held + length > bytes.length
-                    ? new byte[Math.max(held + length, (int) Math.min(2L * bytes.length, MAX_TOTAL_BYTES))]
-                    : bytes;
-            System.arraycopy(bytes, start, target, 0, held);
-            bytes = target;
+            if (held + length > bytes.capacity()) {
+                grow(Math.max(held + length, (int) Math.min(2L * bytes.capacity(), MAX_TOTAL_BYTES)));
+            } else {
+                bytes.put(0, bytes, start, held);
+            }
             start = 0;
             end = held;
         }
-        arrived.get(bytes, end, length);
+        bytes.put(end, arrived, arrived.position(), length);
+        arrived.position(arrived.limit());
         end += length;
+    }
+
+    private void grow(int capacity) {
+        var outgrown = arena;
+        arena = capacity > LARGE_BYTES ? Optional.of(Arena.ofConfined()) : Optional.empty();
+        var target = arena.map(room -> room.allocate(capacity).asByteBuffer())
+                .orElseGet(() -> ByteBuffer.allocate(capacity));
+        target.put(0, bytes, start, end - start);
+        bytes = target;
+        outgrown.ifPresent(Arena::close);
     }
 
     /// Drops what has come of a frame: its sender is gone, and another goes on in the same encoding.
     public void reset() {
-        bytes = new byte[INITIAL_BYTES];
+        if (arena.isPresent()) {
+            bytes = ByteBuffer.allocate(INITIAL_BYTES);
+            arena.get().close();
+            arena = Optional.empty();
+        }
         start = 0;
         end = 0;
     }
@@ -49,9 +68,8 @@ public final class FrameDecoder {
         if (end - start < 2 * Integer.BYTES) {
             return Optional.empty();
         }
-        var head = ByteBuffer.wrap(bytes, start, 2 * Integer.BYTES);
-        long total = Integer.toUnsignedLong(head.getInt());
-        long headerLength = Integer.toUnsignedLong(head.getInt());
+        long total = Integer.toUnsignedLong(bytes.getInt(start));
+        long headerLength = Integer.toUnsignedLong(bytes.getInt(start + Integer.BYTES));
         if (total < Integer.BYTES || total > MAX_TOTAL_BYTES) {
             throw new FrameException("frame of %d bytes is not within the limits of %d and %d".formatted(total,
                     Integer.BYTES, MAX_TOTAL_BYTES));
@@ -63,15 +81,11 @@ public final class FrameDecoder {
         if (end - start - Integer.BYTES < total) {
             return Optional.empty();
         }
-        var body = ByteBuffer.wrap(bytes, start + Integer.BYTES, (int) total).slice();
+        var body = bytes.slice(start + Integer.BYTES, (int) total);
         var frame = FrameCodec.decode(FrameCodec.split(body, encoding));
         start += Integer.BYTES + (int) total;
         if (start == end) {
-            start = 0;
-            end = 0;
-            if (bytes.length > (1 << 20)) {
-                bytes = Arrays.copyOf(bytes, INITIAL_BYTES);
-            }
+            reset();
         }
         if (frame instanceof Frame.Hello hello) {
             encoding = hello.encoding();

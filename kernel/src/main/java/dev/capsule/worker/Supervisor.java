@@ -110,14 +110,27 @@ final class Supervisor {
         return live;
     }
 
-    /// There is another snapshot, after which memory may be short.
+    /// There is another snapshot, after which memory may be short: that is seen to on another thread, since the next cell
+    /// may be running.
     synchronized void keeps(int snapshot, boolean first) {
         snapshots.put(snapshot, Optional.empty());
         if (first && spare.isEmpty()) {
             spare = Optional.of(snapshot);
         }
+        Thread.startVirtualThread(() -> makeRoomBehind(snapshot));
+    }
+
+    private synchronized void makeRoomBehind(int snapshot) {
+        if (!snapshots.containsKey(snapshot)) {
+            return;
+        }
         find();
-        rank(snapshot);
+        var oldestFirst = List.copyOf(snapshots.keySet());
+        if (newest.map(oldestFirst::indexOf).orElse(-1) < oldestFirst.indexOf(snapshot)) {
+            rank(snapshot);
+        } else {
+            score(snapshot, Sacrifice.FIRST);
+        }
         if (ProcessTree.memoryIsShort()) {
             // One more than there has come.
             endOldest();
@@ -240,12 +253,16 @@ final class Supervisor {
     }
 
     private void order(int pid, int number) {
-        if (!chain.isEmpty()) {
-            // A cell may have stopped it.
-            Posix.kill(chain.getLast(), Posix.SIGCONT);
-        }
+        urge();
         // Should the pipe be full, nobody reads it, and what was ordered is overdue soon.
         boolean _ = orders.write(FrameCodec.encode(new Frame.Kill(pid, number)));
+    }
+
+    /// Has it go on: a cell may have stopped it.
+    synchronized void urge() {
+        if (!chain.isEmpty()) {
+            Posix.kill(chain.getLast(), Posix.SIGCONT);
+        }
     }
 
     /// Until when something is to happen.

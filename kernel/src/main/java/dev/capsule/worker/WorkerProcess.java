@@ -390,6 +390,7 @@ public final class WorkerProcess {
         orders.close();
         wake.close();
         descriptors.forEach(Posix::close);
+        decoder.reset();
     }
 
     private void launch() throws IOException {
@@ -514,6 +515,7 @@ public final class WorkerProcess {
         if (said && now - lastLookNanos >= LOOK_NANOS) {
             lastLookNanos = now;
             ward().ifPresent(Ward::ask);
+            supervisor.urge();
         }
         long nanos;
         var due = supervisor.dueNanos();
@@ -692,8 +694,7 @@ public final class WorkerProcess {
     private static void discard(int readEnd, MemorySegment target) throws IOException {
         var poll = new Posix.PollSet(1);
         poll.set(0, readEnd, Posix.POLLIN);
-        while (poll.await(0)) {
-            int _ = Posix.read(readEnd, target);
+        while (poll.await(0) && Posix.read(readEnd, target) > 0) {
         }
     }
 
