@@ -31,6 +31,11 @@ public sealed interface Event {
     /// @param snapshot the state that it has
     record Revived(int number, String cause, String snapshot) implements Event {}
 
+    /// Variables were to be written to the disk, or taken from it.
+    ///
+    /// @param request such as `%restore NAME`
+    record Checkpoint(String request, boolean succeeded) implements Event {}
+
     /// @param number the worker's
     record Killed(int number, String reason) implements Event {}
 

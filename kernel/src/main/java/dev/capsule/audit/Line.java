@@ -87,6 +87,11 @@ final class Line {
                 text(json, "cause", cause);
                 text(json, "snapshot", snapshot);
             }
+            case Event.Checkpoint(var request, var succeeded) -> {
+                json.writeStringField("event", "checkpoint");
+                text(json, "request", request);
+                json.writeBooleanField("succeeded", succeeded);
+            }
             case Event.Killed(int number, var reason) -> {
                 json.writeStringField("event", "killed");
                 json.writeNumberField("worker", number);

@@ -9,7 +9,13 @@ import java.util.Optional;
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
 ///
 /// @param engine what gives cells their meaning, one of [#ENGINES]
-record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
+/// @param restore the checkpoint that the kernel starts from, a name or a path; empty for none
+/// @param checkpointOnShutdown the name of the checkpoint that it leaves; empty for none
+record Argv(Path java, Path jar, Path python, String engine, String restore, String checkpointOnShutdown,
+        Terms terms) {
+    static final String RESTORE = "--restore";
+    static final String CHECKPOINT_ON_SHUTDOWN = "--checkpoint-on-shutdown";
+
     /// `auto` is IPython when the Python has it.
     static final List<String> ENGINES = List.of("auto", "ipython", "plain");
     static final String PLAIN = "plain";
@@ -25,9 +31,9 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
         words.addAll(FLAGS);
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
-        if (!engine.equals(PLAIN)) {
-            words.addAll(List.of("--engine", engine));
-        }
+        Terms.add(words, "--engine", engine, PLAIN);
+        Terms.add(words, RESTORE, restore, "");
+        Terms.add(words, CHECKPOINT_ON_SHUTDOWN, checkpointOnShutdown, "");
         words.addAll(terms.words());
         return words;
     }
@@ -43,8 +49,8 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
                 || !Path.of(argv.get(jar)).endsWith(Program.JAR) || !argv.get(jar + 1).equals("kernel")) {
             return Optional.empty();
         }
-        int engine = argv.indexOf("--engine") + 1;
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                engine == 0 || engine == argv.size() ? PLAIN : argv.get(engine), Terms.of(argv)));
+                Terms.value(argv, "--engine").orElse(PLAIN), Terms.value(argv, RESTORE).orElse(""),
+                Terms.value(argv, CHECKPOINT_ON_SHUTDOWN).orElse(""), Terms.of(argv)));
     }
 }

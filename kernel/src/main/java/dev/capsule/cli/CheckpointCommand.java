@@ -1,6 +1,5 @@
 package dev.capsule.cli;
 
-import dev.capsule.checkpoint.CheckpointException;
 import dev.capsule.checkpoint.CheckpointFile;
 import dev.capsule.checkpoint.Shelf;
 import dev.capsule.policy.UserDirectory;
@@ -75,8 +74,6 @@ final class CheckpointCommand {
             file.verify();
             out.println("whole      yes: every checksum fits");
             return 0;
-        } catch (CheckpointException e) {
-            throw new CommandException(e.getMessage(), e);
         }
     }
 
@@ -86,17 +83,13 @@ final class CheckpointCommand {
 
     @Command(name = "delete", mixinStandardHelpOptions = true, description = "Deletes a checkpoint.")
     int delete(@Parameters(paramLabel = "NAME", description = NAME_OR_FILE) String name) throws IOException {
-        try {
-            var file = shelf().any(name);
-            if (!file.getFileName().toString().endsWith(Shelf.SUFFIX)) {
-                throw new CommandException("%s is not named as a checkpoint (…%s); delete it by hand".formatted(file,
-                        Shelf.SUFFIX));
-            }
-            Files.delete(file);
-            out.println("Deleted " + file);
-            return 0;
-        } catch (CheckpointException e) {
-            throw new CommandException(e.getMessage(), e);
+        var file = shelf().any(name);
+        if (!file.getFileName().toString().endsWith(Shelf.SUFFIX)) {
+            throw new CommandException("%s is not named as a checkpoint (…%s); delete it by hand".formatted(file,
+                    Shelf.SUFFIX));
         }
+        Files.delete(file);
+        out.println("Deleted " + file);
+        return 0;
     }
 }

@@ -1,5 +1,6 @@
 package dev.capsule.cli;
 
+import dev.capsule.checkpoint.CheckpointException;
 import dev.capsule.policy.PolicyException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -37,6 +38,7 @@ final class CommandLineTool {
                     err.println("capsule: " + switch (failure) {
                         case CommandException e -> e.getMessage();
                         case PolicyException e -> e.getMessage();
+                        case CheckpointException e -> e.getMessage();
                         case UncheckedIOException e -> reason(Objects.requireNonNull(e.getCause()));
                         case IOException e -> reason(e);
                         default -> throw failure;

@@ -1,5 +1,6 @@
 package dev.capsule.cli;
 
+import dev.capsule.checkpoint.Shelf;
 import dev.capsule.jupyter.KernelSpec;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
@@ -62,6 +63,12 @@ final class Install implements Callable<Integer> {
             + "or auto, which is ipython where the Python has IPython (default: ${DEFAULT-VALUE})")
     private String engine = Argv.PLAIN;
 
+    @Option(names = Argv.RESTORE, paramLabel = "NAME|FILE", description = "the checkpoint that each start of the kernel loads, as capsule checkpoint list names it")
+    private String restore = "";
+
+    @Option(names = Argv.CHECKPOINT_ON_SHUTDOWN, paramLabel = "NAME", description = "the checkpoint that each shutdown leaves")
+    private String checkpointOnShutdown = "";
+
     @Option(names = "--env", paramLabel = "NAME=VALUE", description = "a variable for the kernel; Jupyter replaces $${OTHER} in VALUE; may be repeated")
     private Map<String, String> env = new LinkedHashMap<>();
 
@@ -93,12 +100,16 @@ final class Install implements Callable<Integer> {
         if (!Argv.ENGINES.contains(engine)) {
             throw new CommandException("there is no engine " + engine + "; choose one of " + Argv.ENGINES);
         }
+        if (!checkpointOnShutdown.isEmpty()) {
+            Shelf.checked(checkpointOnShutdown);
+        }
         String kernel = KernelName.checked(Objects.requireNonNullElseGet(name, terms::kernelName));
         var chosen = host.choosePython(python);
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
-                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine, terms);
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine,
+                restore, checkpointOnShutdown, terms);
         var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env);
         var directory = target.kernels().resolve(kernel);
         checkReplaceable(directory, spec, argv);
@@ -130,6 +141,8 @@ final class Install implements Callable<Integer> {
         note(changes, "display name", installed.spec().displayName(), spec.displayName());
         note(changes, "Python", installed.argv().python(), argv.python());
         note(changes, "engine", installed.argv().engine(), argv.engine());
+        note(changes, "checkpoint to restore", installed.argv().restore(), argv.restore());
+        note(changes, "checkpoint on shutdown", installed.argv().checkpointOnShutdown(), argv.checkpointOnShutdown());
         var terms = installed.argv().terms();
         note(changes, "profile", terms.profile(), argv.terms().profile());
         note(changes, "sandbox", terms.sandbox(), argv.terms().sandbox());

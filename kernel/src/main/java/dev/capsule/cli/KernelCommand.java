@@ -40,7 +40,7 @@ final class KernelCommand {
             + " [--network none|host] [--snapshots on|off]"
             + " [--restore NAME|FILE] [--checkpoint-on-shutdown NAME]";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network", "--snapshots", "--restore", "--checkpoint-on-shutdown");
+            "--sandbox", "--network", "--snapshots", Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN);
     /// Below the user's data directory.
     static final String CHECKPOINTS = "checkpoints";
 
@@ -87,8 +87,8 @@ final class KernelCommand {
         if (!Argv.ENGINES.contains(options.getOrDefault("--engine", Argv.PLAIN))) {
             throw new RefusedException("there is no engine " + options.get("--engine") + "\n" + USAGE);
         }
-        if (options.containsKey("--checkpoint-on-shutdown")) {
-            checkName(options.getOrDefault("--checkpoint-on-shutdown", ""));
+        if (options.containsKey(Argv.CHECKPOINT_ON_SHUTDOWN)) {
+            checkName(options.getOrDefault(Argv.CHECKPOINT_ON_SHUTDOWN, ""));
         }
         if (!options.containsKey("-f")) {
             throw new RefusedException("no connection file is given\n" + USAGE);
@@ -124,8 +124,8 @@ final class KernelCommand {
         var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record,
                 () -> shelf(environment, plan), "capsule " + version(), clock);
         var connection = ConnectionInfo.read(connectionFile);
-        Optional.ofNullable(options.get("--checkpoint-on-shutdown")).ifPresent(session::keepOnShutdown);
-        Optional.ofNullable(options.get("--restore")).ifPresentOrElse(session::startFrom, session::start);
+        Optional.ofNullable(options.get(Argv.CHECKPOINT_ON_SHUTDOWN)).ifPresent(session::keepOnShutdown);
+        Optional.ofNullable(options.get(Argv.RESTORE)).ifPresentOrElse(session::startFrom, session::start);
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {

@@ -27,7 +27,8 @@ record Terms(String profile, String sandbox, String network) {
                 value(argv, "--sandbox").orElse(DEFAULT.sandbox), value(argv, "--network").orElse(DEFAULT.network));
     }
 
-    private static Optional<String> value(List<String> argv, String option) {
+    /// What a command says after an option, if it has that.
+    static Optional<String> value(List<String> argv, String option) {
         int at = argv.indexOf(option) + 1;
         return at == 0 || at == argv.size() ? Optional.empty() : Optional.of(argv.get(at));
     }
@@ -41,7 +42,7 @@ record Terms(String profile, String sandbox, String network) {
         return words;
     }
 
-    private static void add(List<String> words, String option, String value, String absent) {
+    static void add(List<String> words, String option, String value, String absent) {
         if (!value.equals(absent)) {
             words.addAll(List.of(option, value));
         }

@@ -516,8 +516,12 @@ public final class Session {
         var failure = Optional.of(outcome).filter(Outcome.Failed.class::isInstance).map(Outcome.Failed.class::cast)
                 .or(() -> execution.listener.exceeded()
                         .map(limit -> Outcome.Failed.because("LimitError", limit.key() + " was exceeded")));
-        return execution.errand.map(errand -> errand.end(failure, text -> execution.listener
-                .stream(Frame.Stream.STDOUT.wireName(), text.getBytes(StandardCharsets.UTF_8)))).orElse(outcome);
+        return execution.errand.map(errand -> {
+            var end = errand.end(failure, text -> execution.listener.stream(Frame.Stream.STDOUT.wireName(),
+                    text.getBytes(StandardCharsets.UTF_8)));
+            audit.accept(new Event.Checkpoint(errand.title(), end instanceof Outcome.Succeeded));
+            return end;
+        }).orElse(outcome);
     }
 
     private Outcome cellOutcome(Settlement<Frame.Resolve> settlement, Execution execution) {

@@ -16,6 +16,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -56,7 +57,7 @@ class AuditTest {
 
     @Test
     void everyEventIsALineOfJson() {
-        var lines = Map.of(new Event.KernelStarted("1.2", "default", "L1", "/home/ü/\n"),
+        var lines = new HashMap<>(Map.of(new Event.KernelStarted("1.2", "default", "L1", "/home/ü/\n"),
                 "\"kernel_started\",\"version\":\"1.2\",\"profile\":\"default\",\"tier\":\"L1\","
                         + "\"workspace\":\"/home/\\u00FC/\\n\"",
                 new Event.Overridden("--sandbox", "none"),
@@ -78,7 +79,9 @@ class AuditTest {
                 new Event.Cell(4, "é = 1"),
                 "\"cell\",\"execution_count\":4,\"code_sha256\":\"0493712433e8d1c915bb06bc83d4254d7e4775749e7e1ab7c16b90d823781570\",\"bytes\":6",
                 new Event.OutputWithheld(4, Map.of("text/html", 3, "a/b", 1)),
-                "\"output_withheld\",\"execution_count\":4,\"counts\":{\"a/b\":1,\"text/html\":3}");
+                "\"output_withheld\",\"execution_count\":4,\"counts\":{\"a/b\":1,\"text/html\":3}"));
+        lines.put(new Event.Checkpoint("%restore one", false),
+                "\"checkpoint\",\"request\":\"%restore one\",\"succeeded\":false");
         lines.forEach((event, rest) -> assertEquals(START + rest + "}\n", line(event)));
     }
 

@@ -416,6 +416,16 @@ class InstallTest {
     }
 
     @Test
+    void checkpointsAreBakedInAndNotChangedWithoutBeingAsked() throws IOException {
+        run("install", "--restore", "work", "--checkpoint-on-shutdown", "work");
+        assertTrue(argv("capsule-python").endsWith("\"--restore\", \"work\", \"--checkpoint-on-shutdown\", \"work\""));
+        assertTrue(
+                run("install").err().contains("checkpoint to restore work, now ; checkpoint on shutdown work, now "));
+        assertTrue(run("install", "--name", "other", "--checkpoint-on-shutdown", "../x").err()
+                .startsWith("capsule: \"../x\" is no name of a checkpoint"));
+    }
+
+    @Test
     void aKernelWithoutSandboxIsWarnedOf() throws IOException {
         var said = run("install", "--sandbox", "none");
         assertEquals(
