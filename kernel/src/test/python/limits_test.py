@@ -259,6 +259,20 @@ class Bombs(Limits):
         self.client.execute("for each in held: each.close()")
         self.assert_kept()
 
+    def test_files_without_a_name_that_only_snapshots_have_open(self):
+        """The cells, which had closed all but the last, were told that they had too many."""
+        self.remember()
+        for _ in range(6):
+            done = self.client.execute(
+                "import os\nfile = open('unnamed', 'wb'); os.remove('unnamed'); _ = file.write(bytes(8 << 20))\n"
+                "file.flush(); total = sum(range(10**7))"
+            )
+            self.assertEqual("ok", done.status, done.told())
+            self.assertEqual("", done.text("stderr"))
+            self.assert_snapshot()
+        self.client.execute("file.close()")
+        self.assert_kept()
+
     def test_a_full_tmp(self):
         self.remember()
         code = (

@@ -11,10 +11,12 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /// How much a directory on disk has grown since a worker was started. Looks at the whole file system first, which is
 /// cheap; only when that has grown by as much as is left, adds up what has been changed in the directory. Never follows a
@@ -79,6 +81,19 @@ final class Growth {
 
     Limit limit() {
         return limit;
+    }
+
+    /// Which processes have files open that have no name any more and that none of the others has.
+    Set<Long> holders(Collection<Long> processes, Collection<Long> others) {
+        unnamed.clear();
+        others.forEach(this::unnamed);
+        return processes.stream().filter(pid -> unnamed(pid) > 0).collect(Collectors.toSet());
+    }
+
+    /// Has what was told be told again if it is still so.
+    void reconsider() {
+        threshold = limitBytes;
+        notBefore = System.nanoTime();
     }
 
     private long used() throws IOException {

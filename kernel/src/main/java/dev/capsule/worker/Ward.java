@@ -268,11 +268,30 @@ final class Ward {
             files(path);
         }
         for (var growth : growing) {
-            if (growth.exceeds(this::processes)) {
+            if (growth.exceeds(this::processes) && !isMadeRoom(growth)) {
                 exceeded(growth.limit());
             }
         }
         return tasks > own + 1;
+    }
+
+    /// Ends the snapshots that alone have files open which cells have removed and closed.
+    ///
+    /// @return whether there were any
+    private boolean isMadeRoom(Growth growth) throws IOException {
+        var snapshots = supervisor.snapshots();
+        var others = new HashSet<>(processes());
+        others.removeAll(snapshots.values());
+        var holders = growth.holders(snapshots.values(), others);
+        snapshots.forEach((snapshot, pid) -> {
+            if (holders.contains(pid)) {
+                supervisor.end(snapshot);
+            }
+        });
+        if (!holders.isEmpty()) {
+            growth.reconsider();
+        }
+        return !holders.isEmpty();
     }
 
     private List<Long> chain() {
