@@ -25,7 +25,13 @@ class Control:
         self.resting = allocate_lock()
 
     def start(self):
-        self._executions.start_own_thread(threading.Thread(target=self._run, name=self.NAME, daemon=True))
+        self._thread = threading.Thread(target=self._run, name=self.NAME, daemon=True)
+        self._executions.start_own_thread(self._thread)
+
+    @property
+    def native_id(self):
+        """The system's number of the thread."""
+        return self._thread.native_id
 
     def restart(self):
         """In a process that was woken from a snapshot, in which the thread is not."""

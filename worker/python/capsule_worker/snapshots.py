@@ -13,6 +13,7 @@ from _signal import (
     SIG_IGN,
     SIG_SETMASK,
     SIGCHLD,
+    SIGKILL,
     SIGUSR1,
     getitimer,
     getsignal,
@@ -38,7 +39,9 @@ _SIGNS_OF_RISK = ("(", "[", ".", "@", "!", "%", "import", "await", "for ", "with
 
 _MAX_SCANNED_DESCRIPTORS = 4096
 
-# Keep threads in native code, which nobody starts again in a copy.
+_NATIVE_THREADS = "a library has threads of its own running (OpenMP's, for instance), which a copy would wait for in vain"
+
+# Keep threads in native code, which nobody starts again in a copy; before they have any, it is too late to tell.
 _THREADED = ("polars", "jax", "tensorflow")
 
 
@@ -59,6 +62,8 @@ class Snapshots:
         self._kept = False
         self._refused = None
         self._told = None
+        # Threads of native code that do not end for a fork, as those of OpenBLAS do.
+        self._lasting_threads = set()
         # Whether the last cell had to have one before it.
         self._wanted = False
         self._group = os.getppid()
@@ -144,6 +149,8 @@ class Snapshots:
         if not _is_open(1) or not _is_open(2):
             # The worker ends at the next output, and so would whatever came of the copy.
             return "a cell has closed descriptor 1 or 2"
+        if not self._lasting_threads.isdisjoint(self._native_threads()):
+            return _NATIVE_THREADS
         for name in _THREADED:
             if name in sys.modules:
                 return f"{name} is loaded, which does not work in a copied process"
@@ -151,6 +158,13 @@ class Snapshots:
         if cuda is not None and getattr(cuda, "is_initialized", bool)():
             return "CUDA is in use"
         return None
+
+    def _native_threads(self):
+        try:
+            threads = {int(name) for name in os.listdir("/proc/self/task")}
+        except OSError:
+            return set()  # a sandbox without /proc
+        return threads - {os.getpid(), self._control.native_id}
 
     def _is_adopted(self):
         if self._adopted is None:
@@ -182,9 +196,15 @@ class Snapshots:
                     return None
                 finally:
                     self.forking = False
+            self._lasting_threads = self._native_threads()
             os.close(tell)
             self._warm_up()
-            return self._take_pid(child, told)
+            pid = self._take_pid(child, told)
+            if pid and self._lasting_threads:
+                os.kill(pid, SIGKILL)
+                self._refused = _NATIVE_THREADS
+                return None
+            return pid
         finally:
             pthread_sigmask(SIG_SETMASK, mask)
 

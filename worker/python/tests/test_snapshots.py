@@ -147,6 +147,24 @@ class Snapshots(unittest.TestCase):
                 self.assertTrue(worker.finish(ended).ok)
                 worker.kept(ended)
 
+    def test_threads_of_a_library(self):
+        """A copy has none of them, and code that waits for one, as that of OpenMP does, waited for ever."""
+        worker = self.worker()
+        code = (
+            "import ctypes; C = ctypes.CDLL(None); thread = ctypes.c_ulong()\n"
+            "C.pthread_create(ctypes.byref(thread), None, C.pause, None)"
+        )
+        begun = worker.start(code)
+        self.assertTrue(worker.finish(begun).ok)
+        self.assertRegex(worker.refused(begun), "a library has threads of its own running")
+        begun = worker.start("1")
+        self.assertTrue(worker.finish(begun).ok)
+        self.assertEqual(3, len(os.listdir(f"/proc/{self.live}/task")))
+        # It ends.
+        ended = worker.start("C.pthread_cancel(thread); C.pthread_join(thread, None)")
+        self.assertTrue(worker.finish(ended).ok)
+        worker.kept(ended)
+
     def test_the_next_quiet_moment(self):
         """At the latest before the next cell, which may crash."""
         worker = self.worker()
