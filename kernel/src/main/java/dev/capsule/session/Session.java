@@ -391,7 +391,7 @@ public final class Session {
 
     /// A worker is gone; its promises are still open.
     synchronized void ended(Attendant attendant, End end, String cause) {
-        LOG.log(closed ? Level.DEBUG : Level.WARNING, () -> "the worker " + end.cause());
+        LOG.log(isServedBy(attendant) ? Level.WARNING : Level.DEBUG, () -> "the worker " + end.cause());
         if (!isServedBy(attendant) || end instanceof End.NotStarted) {
             // One that could not start would hardly fare better at once; the next cell tries again.
             return;
