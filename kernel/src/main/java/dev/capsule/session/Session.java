@@ -7,6 +7,7 @@ import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Settlement;
 import dev.capsule.session.Execution.Rollback;
+import dev.capsule.session.Execution.Task;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.lang.System.Logger;
@@ -120,9 +121,7 @@ public final class Session {
     public void execute(Cell cell, ExecutionListener listener) {
         var command = Command.parse(cell.code());
         synchronized (this) {
-            if (running.isPresent()) {
-                throw new IllegalStateException("execution " + running.get().id + " is not settled");
-            }
+            requireNoneRunning();
             if (cell.storeHistory()) {
                 serving().snapshots().given(cell.executionCount(), cell.code());
             }
@@ -138,8 +137,39 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        begin(serving(), cell, listener, rollback, id -> new Frame.Execute(id, cell.executionCount(), cell.silent(),
-                cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code()));
+        begin(serving(), Task.CELL, cell, listener, rollback,
+                id -> new Frame.Execute(id, cell.request(), cell.executionCount(), cell.silent(), cell.storeHistory(),
+                        cell.allowStdin(), cell.userExpressions(), cell.code()));
+    }
+
+    /// Has the worker handle a front end's message to a comm, as it runs a cell: one at a time.
+    ///
+    /// @return whether it does; otherwise no such comm is open, or the profile has none, and the listener hears nothing
+    public synchronized boolean comm(CommRequest request, ExecutionListener listener) {
+        var attendant = serving();
+        boolean known = request.kind() == CommMessage.Kind.OPEN || attendant.comms().has(request.commId());
+        if (!known || !outlet.letsComms()) {
+            LOG.log(Level.DEBUG, () -> "there is no comm " + request.commId());
+            return false;
+        }
+        requireNoneRunning();
+        attendant.comms().said(request.kind(), request.commId(), request.target());
+        var unseen = new Cell(request.request(), "", 0, true, false, false, Map.of(), Optional.empty());
+        begin(attendant, Task.COMM, unseen, listener, new Rollback.Never(), request::frame);
+        return true;
+    }
+
+    /// The targets of the comms that are open, by their ids.
+    ///
+    /// @param target empty for those of every target
+    public synchronized Map<String, String> comms(Optional<String> target) {
+        return current.map(attendant -> attendant.comms().list(target)).orElse(Map.of());
+    }
+
+    private void requireNoneRunning() {
+        if (running.isPresent()) {
+            throw new IllegalStateException("execution " + running.get().id + " is not settled");
+        }
     }
 
     /// Has a fresh worker do for a cell what the kernel knows, which is an execution like any other. The worker then takes
@@ -149,10 +179,10 @@ public final class Session {
     synchronized void startAfresh(Cell cell, ExecutionListener listener, Function<String, Frame.ToWorker> request) {
         var fresh = nextWorker();
         fresh.start(launches);
-        begin(fresh, cell, listener, new Rollback.Never(), request);
+        begin(fresh, Task.CELL, cell, listener, new Rollback.Never(), request);
     }
 
-    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
+    private void begin(Attendant attendant, Task task, Cell cell, ExecutionListener listener, Rollback rollback,
             Function<String, Frame.ToWorker> request) {
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
@@ -160,7 +190,7 @@ public final class Session {
             untold = Optional.empty();
         }
         attendant.run(id -> {
-            var execution = new Execution(id, cell.executionCount(), metered, rollback, attendant);
+            var execution = new Execution(id, task, cell.executionCount(), metered, rollback, attendant);
             metered.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
                 execution.deadline = Optional.of(clock.schedule(() -> metered.exceed(Limit.CELL_DEADLINE),
@@ -172,16 +202,19 @@ public final class Session {
                 this::executionSettled);
     }
 
+    /// @param request the front end's name for it, its `msg_id`
     /// @param transaction empty for the session's own
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
-    public record Cell(String code, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
+    public record Cell(String request, String code, int executionCount, boolean silent, boolean storeHistory,
+            boolean allowStdin,
             Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
             userExpressions = Map.copyOf(userExpressions);
         }
 
         Cell withCode(String other) {
-            return new Cell(other, executionCount, silent, storeHistory, allowStdin, userExpressions, transaction);
+            return new Cell(request, other, executionCount, silent, storeHistory, allowStdin, userExpressions,
+                    transaction);
         }
     }
 
@@ -315,6 +348,7 @@ public final class Session {
             execution = running.orElseThrow();
             running = Optional.empty();
             execution.deadline.ifPresent(due -> due.cancel(false));
+            execution.attendant.rests();
             worker = execution.attendant.worker();
         }
         if (execution.listener.isBomb()) {
@@ -329,6 +363,11 @@ public final class Session {
         var withheld = outlet.takeWithheld();
         if (!withheld.isEmpty()) {
             audit.accept(new Event.OutputWithheld(execution.count, withheld));
+            Outlet.unseenComm(withheld).ifPresent(what -> execution.listener.note(outlet.note(what)));
+        }
+        if (execution.task == Task.COMM && settlement instanceof Settlement.Canceled<Frame.Resolve>(var reason)) {
+            // Front ends hardly show what comes of a comm.
+            tellLater(reason);
         }
         switch (execution.rollback) {
             case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS

@@ -7,6 +7,7 @@ import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -46,7 +47,7 @@ final class Snapshots {
     /// @param count empty for one that nobody sees
     private record Ran(String id, Optional<Integer> count) {
         String title() {
-            return count.map(number -> "In [" + number + "]").orElse("a cell that was run silently");
+            return count.map(number -> "In [" + number + "]").orElse("what was run unseen, silently or for a widget");
         }
     }
 
@@ -196,7 +197,7 @@ final class Snapshots {
             return "The variables are as they were " + way.to().state().describe() + "; files are not restored.";
         }
         return "The variables are as they were %s; files are not restored. What %s made is lost: %s.".formatted(
-                way.to().state().describe(), String.join(", ", way.lost()),
+                way.to().state().describe(), String.join(", ", new LinkedHashSet<>(way.lost())),
                 refusal.map(why -> "no snapshot could be made, since " + why)
                         .orElse("the cells came so fast that no snapshot was made between them"));
     }

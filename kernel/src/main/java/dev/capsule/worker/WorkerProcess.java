@@ -237,11 +237,8 @@ public final class WorkerProcess {
     public void send(Frame.ToWorker frame) {
         byte[] bytes = FrameCodec.encode(frame, encoding);
         boolean written = switch (frame) {
-            case Frame.Execute execute -> {
-                startedAtNanos = System.nanoTime();
-                running = Optional.of(execute.id());
-                yield requests.write(bytes) && !parked;
-            }
+            case Frame.Execute execute -> run(execute.id(), bytes);
+            case Frame.CommRequest request -> run(request.id(), bytes);
             case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
                 requests.write(bytes);
             case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
@@ -250,6 +247,12 @@ public final class WorkerProcess {
         if (!written) {
             wake();
         }
+    }
+
+    private boolean run(String id, byte[] bytes) {
+        startedAtNanos = System.nanoTime();
+        running = Optional.of(id);
+        return requests.write(bytes) && !parked;
     }
 
     private void wake() {
@@ -650,9 +653,9 @@ public final class WorkerProcess {
             case Frame.Snapshot(var pid, _) -> supervisor.keeps(pid);
             case Frame.NoSnapshot _ -> {
             }
-            case Frame.Revived(var pid) -> supervisor.serves(pid);
+            case Frame.Revived(var pid, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _ ->
                 output.flush();
         }
         listener.frame(frame);

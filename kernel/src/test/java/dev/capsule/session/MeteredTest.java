@@ -59,6 +59,11 @@ class MeteredTest {
         }
 
         @Override
+        public void comm(CommMessage message) {
+            heard.add("comm " + message.commId());
+        }
+
+        @Override
         public void input(InputRequest request) {
             heard.add("input");
         }
