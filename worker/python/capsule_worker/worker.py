@@ -3,7 +3,8 @@
 import os
 import sys
 
-from . import __version__, formatting, frames, sources, supervisor, tracebacks
+from . import __version__, comms, formatting, frames, sources, supervisor, tracebacks
+from .comms import Comms
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
@@ -42,6 +43,7 @@ class Worker:
         self._streams = Streams(self._connection, self._executions)
         self._displays = Displays(self._connection, self._executions, self._streams, self._interrupts)
         self._displays.install()
+        self._comms = Comms(self._displays, self._executions)
         self._promises = Promises()
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
@@ -84,7 +86,7 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": ["execute", "complete", "inspect", "is_complete", *["snapshot"] * supervised],
+                "offers": ["execute", "complete", "inspect", "is_complete", "comm", *["snapshot"] * supervised],
             }
         )
         if encoding == "msgpack":
@@ -101,6 +103,7 @@ class Worker:
         Stdin(self._connection, self._executions, self._streams, self._promises).install(watch)
         self._executions.follow_threads(watch)
         self._loop.watch_imports(watch)
+        self._comms.install(watch)
         sources.watch_imports(watch)
         os.register_at_fork(after_in_child=self._forked)
         self._interrupts.install()
@@ -138,17 +141,20 @@ class Worker:
         if kind == "snapshot":
             self._keep(header["id"])
             return
+        self._settled = False
         try:
-            text = str(buffers[0], "utf-8")
+            text = "" if kind == "comm" else str(buffers[0], "utf-8")
         except UnicodeDecodeError as error:
             raise FrameError(f"code of {kind} is not UTF-8: {error}") from None
-        self._settled = False
         if kind == "execute" and self._snapshots.catch_up(text):
             self._revive()
             return
         try:
             if kind == "execute":
-                self._execute(Execution(header), text)
+                cell = Execution(header)
+                self._execute(cell, lambda: self._run(cell, text))
+            elif kind == "comm":
+                self._handle(header, buffers)
             else:
                 self._question(kind, header, text)
         except BaseException as error:
@@ -161,21 +167,19 @@ class Worker:
 
     # Cells
 
-    def _execute(self, cell, text):
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
+    def _execute(self, cell, run):
         self._snapshots.changed()
         self._executions.begin(cell)
         self._displays.begin()
         self._streams.follow(self._loop.busy())
         self._streams.begin()
-        if self._notice:
+        if self._notice and cell.count:
             print(self._notice, file=sys.stderr)
             self._notice = None
         try:
             try:
                 self._interrupts.begin(cell.id)
-                settle = self._run(cell, text)
+                settle = run()
             except BaseException as error:
                 settle = [self._failed(cell, error)]
         except BaseException as interrupt:
@@ -196,6 +200,8 @@ class Worker:
 
     def _run(self, cell, text):
         """The frames that end the cell."""
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         result = self._engine.execute(text, cell)
         if self._child:
             self._leave_child(None)
@@ -249,6 +255,24 @@ class Worker:
         self._settled = True
         self._connection.write([part for parts in encoded for part in parts])
 
+    # Comms
+
+    def _handle(self, header, buffers):
+        if header["kind"] not in ("open", "msg", "close") or len(buffers) < 2:
+            raise FrameError(f"comm of kind {header['kind']!r} with {len(buffers)} buffers")
+        handling = Execution.of_comm(header)
+
+        def run():
+            content, metadata, *rest = buffers
+            message = comms.message(header["request"], header["kind"], content, metadata, rest)
+            self._engine.call(self._comms.handle, message)
+            if self._child:
+                self._leave_child(None)
+            self._engine.finish()
+            return [self._connection.encode({"resolve": handling.id}, [b"{}", b"[]"])]
+
+        self._execute(handling, run)
+
     # Questions
 
     def _question(self, kind, header, text):
@@ -293,7 +317,7 @@ class Worker:
         self._connection.renew()
         self._loop.renew()
         self._control.restart()
-        self._connection.send({"signal": "revived", "pid": os.getpid()})
+        self._connection.send({"signal": "revived", "pid": os.getpid(), "comms": self._comms.open_targets()})
 
     def _add_inputs(self, counts, buffers):
         if len(counts) != len(buffers):
