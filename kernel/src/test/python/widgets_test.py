@@ -489,6 +489,15 @@ class Apart(unittest.TestCase):
             front.run("import ipywidgets\ns = ipywidgets.IntSlider()\ns.observe(lambda change: print(change.new), 'value')")
             self.assertEqual("4\n", text(front.update(front.model("IntSliderModel"), value=4)))
 
+    def test_where_a_cell_imports_ipykernel(self):
+        # Older ones have comms of their own, which widgets then use.
+        with FrontEnd(*WIDGETS) as front:
+            front.run("import ipykernel.comm, ipywidgets as w\ns = w.IntSlider(value=3)")
+            front.run("s.observe(lambda change: print(change.new), 'value')")
+            self.assertEqual("8\n", text(front.update(front.model("IntSliderModel"), value=8)))
+            front.run("c = ipykernel.comm.Comm(target_name='x', data={'state': {}}, metadata={'version': '2.1.0'})")
+            self.assertEqual(1, len(front.comm_info(target_name="x")))
+
     def test_state_in_a_saved_notebook(self):
         cells = [
             "import ipywidgets as w\nfrom tqdm.notebook import tqdm\ns = w.IntSlider(value=5)\ns",

@@ -129,4 +129,16 @@ class MeteredTest {
         assertTrue(heard.getLast().contains("the limit \"output\" of profile \"locked\" is 1 MiB"), heard::toString);
         assertEquals(0, stops);
     }
+
+    @Test
+    void buffersOfACommCountAsOutput() {
+        var metered = metered(10_000);
+        byte[] none = "{}".getBytes(UTF_8);
+        var message = new CommMessage(CommMessage.Kind.MSG, "c", "", none, none, List.of(new byte[6_000]));
+        metered.comm(message);
+        assertEquals(0, stops);
+        metered.comm(message);
+        assertEquals(1, stops);
+        assertEquals(List.of("comm c"), heard);
+    }
 }
