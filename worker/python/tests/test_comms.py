@@ -176,8 +176,8 @@ class Comms(unittest.TestCase):
             "sys.meta_path.insert(sys.meta_path.index(next(f for f in sys.meta_path if hasattr(f, 'when_loaded'))) + 1,"
             " Finder())"
         )
-        cell = self.run_cell("import comm\nc = comm.create_comm(target_name='t')\nc.comm_id in comm.get_comm_manager().comms")
-        self.assertEqual("True", cell.result())
+        cell = self.run_cell("import comm\nc = comm.create_comm(target_name='t')")
+        self.assertEqual("True", self.run_cell("c.comm_id in comm.get_comm_manager().comms").result())
         self.assertEqual(["open"], [kind for kind, *_ in self.said(cell)])
 
 

@@ -180,7 +180,9 @@ class Steps:
     @staticmethod
     def links(front):
         yield front.run("a, b, c = w.IntText(1), w.IntText(2), w.IntText(3)\nl = w.link((a, 'value'), (b, 'value'))")
-        yield front.run("j = w.jslink((b, 'value'), (c, 'value'))\nd = w.dlink((c, 'value'), (a, 'value'), lambda v: -v)")
+        yield front.run(
+            "j = w.jslink((b, 'value'), (c, 'value'))\nd = w.dlink((c, 'value'), (a, 'value'), lambda v: -v)"
+        )
         yield front.update(front.model("IntTextModel", -2), value=8)
         yield front.update(front.model("IntTextModel", -1), value=11)
         yield front.run("l.unlink(); a.value, b.value, c.value")
@@ -450,7 +452,8 @@ class Apart(unittest.TestCase):
             [shown] = front.run("w.IntSlider(value=6)")
             plain = shown["content"]["data"]
             self.assertEqual(["text/plain"], list(plain))
-            self.assertIn("IntSlider(value=6)\n[Capsule: application/vnd.jupyter.widget-view+json is", plain["text/plain"])
+            note = "IntSlider(value=6)\n[Capsule: application/vnd.jupyter.widget-view+json is"
+            self.assertIn(note, plain["text/plain"])
             self.assertIn(how, plain["text/plain"])
             self.assertEqual([], front.run("s.value = 7"))
             self.assertEqual({}, front.comm_info())
@@ -476,17 +479,34 @@ class Apart(unittest.TestCase):
             # Nobody looks at what comes of a comm, so the next cell says it.
             self.assertIn("while it handled a message to a widget", text(published, "stderr"))
 
+    def test_callback_that_does_not_end(self):
+        with FrontEnd(*WIDGETS) as front:
+            front.run(
+                "import ipywidgets as w, signal\nb = w.Button()\nkept = 1\n@b.on_click\ndef hang(_):\n"
+                "    signal.signal(signal.SIGINT, signal.SIG_IGN)\n    print('begun')\n    while True: pass"
+            )
+            data = {"method": "custom", "content": {"event": "click"}}
+            msg_id = front.send("comm_msg", front.model("ButtonModel"), data)
+            front.until(msg_id, lambda message: message["msg_type"] == "stream")
+            front.ask("interrupt_request", {}, "control")
+            rest = front.until(msg_id, lambda message: message["content"].get("execution_state") == "idle")
+            [told] = [message["content"]["evalue"] for message in rest if message["msg_type"] == "error"]
+            self.assertIn("the message to a widget did not stop within 5 s of the interrupt", told)
+            self.assertEqual("1\n", text(front.run("print(kept)")))
+
     def test_without_the_ipython_engine(self):
         with FrontEnd("--python", PYTHON, "--engine", "plain", "--profile", "open") as front:
             front.run(
-                "import comm\nc = comm.create_comm(target_name='own', data={'state': {}}, metadata={'version': '2.1.0'})\n"
+                "import comm\n"
+                "c = comm.create_comm(target_name='own', data={'state': {}}, metadata={'version': '2.1.0'})\n"
                 "c.on_msg(lambda message: (print(message['content']['data']), c.send({'a': 1}, buffers=[b'xy'])))"
             )
             [comm_id] = front.comm_info()
             said, back = front.finish(front.send("comm_msg", comm_id, {"b": 2}))
             self.assertEqual("{'b': 2}\n", said["content"]["text"])
             self.assertEqual([b"xy"], [bytes(buffer) for buffer in back["buffers"]])
-            front.run("import ipywidgets\ns = ipywidgets.IntSlider()\ns.observe(lambda change: print(change.new), 'value')")
+            front.run("import ipywidgets\ns = ipywidgets.IntSlider()")
+            front.run("s.observe(lambda change: print(change.new), 'value')")
             self.assertEqual("4\n", text(front.update(front.model("IntSliderModel"), value=4)))
 
     def test_where_a_cell_imports_ipykernel(self):
