@@ -181,6 +181,56 @@ class Revivals(Case):
         self.assertEqual("(1, False)", self.ok("before, 'thread' in globals()").result())
 
 
+class Fallbacks(Case):
+    """Where the best snapshot does not serve: while there is a file, a hook ends the processes that fork."""
+
+    def setUp(self):
+        super().setUp()
+        self.kept("import os, tempfile; BROKEN = os.path.join(tempfile.mkdtemp(), 'broken')")
+
+    def check(self, hook, lost):
+        first = self.kept("before = 1").content["execution_count"]
+        self.kept(f"os.register_at_fork({hook}=lambda: os.path.exists(BROKEN) and os._exit(1))")
+        if lost > 1:
+            self.kept("after = 2")
+        done = self.client.execute("open(BROKEN, 'w').close(); os._exit(3)")
+        names = ", ".join(f"In [{first + number}]" for number in range(1, lost + 1))
+        self.assertRegex(done.content["evalue"], rf"code 3.*after In \[{first}\];.*{re.escape(names)} made is lost")
+        self.assertEqual("(1, False)", self.ok("os.remove(BROKEN); before, 'after' in globals()").result())
+
+    def test_snapshots_that_die_when_they_are_woken(self):
+        self.check("before", lost=2)
+
+    def test_a_snapshot_of_which_nothing_comes(self):
+        self.check("after_in_child", lost=1)
+
+    def test_undo_to_a_snapshot_that_does_not_wake_says_where_it_went(self):
+        first = self.kept("value = 1").content["execution_count"]
+        self.kept("os.register_at_fork(after_in_child=lambda: os.path.exists(BROKEN) and os._exit(1))")
+        self.ok("open(BROKEN, 'w').close()")
+        done = self.client.execute("%undo")
+        self.assertEqual("SnapshotError", done.content["ename"], done.told())
+        self.assertRegex(done.content["evalue"], rf"could not be woken.*as they were after In \[{first}\];")
+        self.ok("os.remove(BROKEN)")
+
+    def test_the_start_is_kept_whatever_goes(self):
+        """It was the first to make room."""
+        self.client.execute("os._exit(3)")
+        for number in range(18):
+            self.kept(f"value = {number}")
+        self.assertIn("the start (0)", self.ok("%snapshots").text())
+        self.ok("%goto 0")
+        self.assertEqual("False", self.ok("'value' in globals()").result())
+
+    def test_a_process_that_comes_of_a_snapshot_is_as_safe_as_any(self):
+        """The system ends snapshots first when memory is short."""
+        look = "open('/proc/self/oom_score_adj').read()"
+        before = self.ok(look).result()
+        for code in ("os._exit(3)", "os._exit(3)", "%undo"):
+            self.client.execute(code)
+            self.assertEqual(before, self.ok(look).result())
+
+
 class Undo(Case):
     def test_undo_of_five_cells_with_much_state(self):
         """Must hold 3. The bound is generous; the benchmark says how long it takes."""

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 
 /// Makes the JSON contents of outgoing messages, one method per message type (Jupyter messaging 5.5). Parameters named
 /// `…Json` are ready JSON in UTF-8 and are copied as they are.
@@ -35,6 +36,23 @@ public final class Content {
 
     /// An entry of the history; `output` is empty for inputs without one.
     public record HistoryEntry(int session, int line, String input, Optional<String> output) {}
+
+    /// What `usage_reply` says, as jupyter-resource-usage expects it. Percents of processor time are of one processor, but
+    /// `hostCpuPercent` of all; memory is in bytes.
+    ///
+    /// @param hostCpuPercent empty where there is no earlier reading
+    /// @param hostMemory by names such as `available`
+    /// @param worker under a key of our own; empty when there is none
+    public record Usage(String hostname, long pid, double kernelCpu, long kernelMemory, int cpuCount,
+            OptionalDouble hostCpuPercent, Map<String, Long> hostMemory, double hostMemoryPercent,
+            Optional<WorkerUsage> worker) {
+        public Usage {
+            hostMemory = Map.copyOf(hostMemory);
+        }
+    }
+
+    public record WorkerUsage(double cpuPercent, double cpuSeconds, long memory, long memoryLimit, int processes,
+            int processLimit) {}
 
     /// What `kernel_info_reply` says of the language.
     public record LanguageInfo(String name, String version, String mimetype, String fileExtension,
@@ -257,6 +275,42 @@ public final class Content {
 
     public static byte[] shutdown(boolean restart) {
         return ascii("{\"status\":\"ok\",\"restart\":" + restart + "}");
+    }
+
+    public static byte[] usage(Usage usage) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeStringField("hostname", usage.hostname());
+            json.writeNumberField("pid", usage.pid());
+            json.writeNumberField("kernel_cpu", usage.kernelCpu());
+            json.writeNumberField("kernel_memory", usage.kernelMemory());
+            json.writeNumberField("cpu_count", usage.cpuCount());
+            if (usage.hostCpuPercent().isPresent()) {
+                json.writeNumberField("host_cpu_percent", usage.hostCpuPercent().getAsDouble());
+            }
+            json.writeObjectFieldStart("host_virtual_memory");
+            for (var entry : usage.hostMemory().entrySet()) {
+                json.writeNumberField(entry.getKey(), entry.getValue());
+            }
+            json.writeNumberField("percent", usage.hostMemoryPercent());
+            json.writeEndObject();
+            json.writeObjectFieldStart("capsule");
+            if (usage.worker().isPresent()) {
+                worker(json, usage.worker().get());
+            }
+            json.writeEndObject();
+        });
+    }
+
+    private static void worker(JsonGenerator json, WorkerUsage worker) throws IOException {
+        json.writeObjectFieldStart("worker");
+        json.writeNumberField("cpu_percent", worker.cpuPercent());
+        json.writeNumberField("cpu_seconds", worker.cpuSeconds());
+        json.writeNumberField("memory", worker.memory());
+        json.writeNumberField("memory_limit", worker.memoryLimit());
+        json.writeNumberField("processes", worker.processes());
+        json.writeNumberField("process_limit", worker.processLimit());
+        json.writeEndObject();
     }
 
     public static byte[] inputRequest(String prompt, boolean password) {

@@ -40,6 +40,9 @@ public sealed interface Request {
 
     record Connect() implements Request {}
 
+    /// What kernel and machine use; of ipykernel, for jupyter-resource-usage.
+    record Usage() implements Request {}
+
     record Interrupt() implements Request {}
 
     /// @param restart whether the client is going to start the kernel again
@@ -86,6 +89,7 @@ public sealed interface Request {
             case "comm_close" -> new CommClose(content.string("comm_id"));
             case "kernel_info_request" -> new KernelInfo();
             case "connect_request" -> new Connect();
+            case "usage_request" -> new Usage();
             case "interrupt_request" -> new Interrupt();
             case "shutdown_request" -> new Shutdown(content.bool("restart", false));
             default -> new Unknown(message.header().msgType());

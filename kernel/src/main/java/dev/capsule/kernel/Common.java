@@ -15,6 +15,7 @@ final class Common {
     private final Session session;
     private final Kernel.Identity identity;
     private final Runnable shutdown;
+    private final Gauge gauge;
 
     /// @param shutdown begins the kernel's end and returns at once
     Common(ConnectionInfo connection, Session session, Kernel.Identity identity, Runnable shutdown) {
@@ -22,15 +23,26 @@ final class Common {
         this.session = session;
         this.identity = identity;
         this.shutdown = shutdown;
+        gauge = new Gauge(session);
     }
 
-    /// Answers and closes the exchange.
+    /// Answers and closes the exchange, perhaps after this has returned.
     void answer(Exchange exchange, Request request) {
+        if (request instanceof Request.Usage) {
+            // Takes some milliseconds, in which others are to be answered.
+            Thread.ofVirtual().name("usage").start(() -> answerNow(exchange, request));
+        } else {
+            answerNow(exchange, request);
+        }
+    }
+
+    private void answerNow(Exchange exchange, Request request) {
         try (exchange) {
             switch (request) {
                 case Request.KernelInfo() -> exchange.reply(kernelInfo());
                 case Request.Connect() -> exchange.reply(Content.connect(connection));
                 case Request.CommInfo(var target) -> exchange.reply(Content.commInfo(session.comms(target)));
+                case Request.Usage() -> exchange.reply(Content.usage(gauge.read()));
                 case Request.Interrupt() -> {
                     session.interrupt();
                     exchange.reply(Content.ok());

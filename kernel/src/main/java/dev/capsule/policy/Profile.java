@@ -15,8 +15,10 @@ import java.util.stream.Collectors;
 /// @param files which of the user's files the worker gets
 /// @param network what it reaches beyond its own loopback
 /// @param limits what it may use up
+/// @param interrupt what is done when a cell does not stop
 /// @param outputs what of its outputs reaches the notebook
-public record Profile(String name, Files files, Network network, Limits limits, Outputs outputs) {
+public record Profile(String name, Files files, Network network, Limits limits, Interrupt interrupt,
+        Outputs outputs) {
 
     /// Which of the user's files the worker gets; the interpreter and its packages can always be read.
     public enum Files {
@@ -52,6 +54,12 @@ public record Profile(String name, Files files, Network network, Limits limits, 
 
         record After(Duration time) implements Deadline {}
     }
+
+    /// The steps that follow when an interrupted cell goes on, each counted from the interrupt.
+    ///
+    /// @param signalAfter until its worker is signalled from outside
+    /// @param killAfter until its worker is killed; later than the signal
+    public record Interrupt(Duration signalAfter, Duration killAfter) {}
 
     /// What of a worker's outputs reaches the notebook. Its page runs with the user's rights, so an output that the page
     /// executes is a way out of the sandbox.
@@ -90,11 +98,13 @@ public record Profile(String name, Files files, Network network, Limits limits, 
     private static final long MIB = 1L << 20;
     private static final long GIB = 1L << 30;
 
+    private static final Interrupt INTERRUPT = new Interrupt(Duration.ofSeconds(2), Duration.ofSeconds(5));
+
     /// For code that nobody has read: computes, shows text and pictures, and keeps nothing.
     public static final Profile LOCKED = new Profile("locked", Files.NONE, Network.NONE,
             new Limits(512 * MIB, 64, 256, 64 * MIB, 64 * MIB, 64 * MIB, new Deadline.After(Duration.ofSeconds(30)),
                     MIB),
-            new Outputs(
+            INTERRUPT, new Outputs(
                     new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "image/png", Form.AS_IS, "image/jpeg",
                             Form.AS_IS, "application/json", Form.AS_IS)),
                     Leave.WITHHELD, Leave.WITHHELD));
@@ -102,7 +112,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
     /// For a stranger's notebook in a directory of its own.
     public static final Profile DEFAULT = new Profile("default", Files.WORKSPACE, Network.NONE,
             new Limits(2 * GIB, 256, 1024, GIB, 256 * MIB, 4 * GIB, new Deadline.Never(), 256 * MIB),
-            new Outputs(
+            INTERRUPT, new Outputs(
                     new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "image/png", Form.AS_IS, "image/jpeg",
                             Form.AS_IS, "image/gif", Form.AS_IS, "application/json", Form.AS_IS, "text/latex",
                             Form.ESCAPED, "text/markdown", Form.ESCAPED, "text/html", Form.FRAMED, "image/svg+xml",
@@ -110,14 +120,14 @@ public record Profile(String name, Files files, Network network, Limits limits, 
                     Leave.WITHHELD, Leave.WITHHELD));
 
     /// For one's own notebooks: files, environment and limits as in [#DEFAULT], every output.
-    public static final Profile OPEN = new Profile("open", DEFAULT.files, DEFAULT.network, DEFAULT.limits,
+    public static final Profile OPEN = new Profile("open", DEFAULT.files, DEFAULT.network, DEFAULT.limits, INTERRUPT,
             new Outputs(new MimeTypes.Every(), Leave.ALLOWED, Leave.ALLOWED));
 
     static final List<Profile> BUILT_IN = List.of(LOCKED, DEFAULT, OPEN);
 
     /// The same with the network that was asked for when the kernel was launched.
     public Profile withNetwork(Network asked) {
-        return new Profile(name, files, asked, limits, outputs);
+        return new Profile(name, files, asked, limits, interrupt, outputs);
     }
 
     /// What it allows, in plain words, a line each.
@@ -142,6 +152,8 @@ public record Profile(String name, Files files, Network network, Limits limits, 
             case Deadline.Never() -> "a cell may run for as long as it likes; interrupt ends it";
             case Deadline.After(Duration time) -> "a cell may run for %d s".formatted(time.toSeconds());
         });
+        lines.add("interrupt: a cell that goes on for %d s gets a signal from outside, after %d s its worker is killed"
+                .formatted(interrupt.signalAfter.toSeconds(), interrupt.killAfter.toSeconds()));
         lines.add("output: %s from each cell".formatted(bytes(limits.outputBytes)));
         lines.add("shown: " + switch (outputs.mimeTypes) {
             case MimeTypes.Every() ->

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
 import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.policy.Profile.Form;
+import dev.capsule.policy.Profile.Interrupt;
 import dev.capsule.policy.Profile.Leave;
 import dev.capsule.policy.Profile.Limits;
 import dev.capsule.policy.Profile.MimeTypes;
@@ -36,7 +37,7 @@ import org.jspecify.annotations.Nullable;
 /// where it is built in, else from `default`) and gives new values to some keys:
 ///
 /// ```
-/// {"default": {"memory": "4 GiB", "cellDeadline": "10 min"},
+/// {"default": {"memory": "4 GiB", "cellDeadline": "10 min", "interrupt": {"killAfter": "10 s"}},
 ///  "lecture": {"extends": "locked", "mimeTypes": {"text/html": "framed"}}}
 /// ```
 public final class Profiles {
@@ -49,6 +50,8 @@ public final class Profiles {
     private static final long MIB = 1L << 20;
     private static final long GIB = 1L << 30;
     private static final long TIB = 1L << 40;
+    private static final Duration MAX_DEADLINE = Duration.ofDays(7);
+    private static final Duration MAX_INTERRUPT = Duration.ofMinutes(10);
     private static final int MAX_FILE_BYTES = 1 << 20;
     private static final int MAX_DEPTH = 8;
 
@@ -134,8 +137,10 @@ public final class Profiles {
     /// Reads the keys of one profile.
     private record Reader(String what, String name, Map<?, ?> fields) {
         private static final List<String> KEYS = List.of("extends", "files", "network", "memory", "processes",
-                "descriptors", "fileSize", "tmp", "workspaceGrowth", "cellDeadline", "output", "mimeTypes", "comms",
-                "payloads");
+                "descriptors", "fileSize", "tmp", "workspaceGrowth", "cellDeadline", "interrupt", "output",
+                "mimeTypes", "comms", "payloads");
+
+        private static final List<String> INTERRUPT_KEYS = List.of("signalAfter", "killAfter");
 
         Profile read(Map<String, Profile> known) {
             fields.forEach((key, value) -> {
@@ -160,7 +165,7 @@ public final class Profiles {
                             size("tmp", limits.tmpBytes(), MIB, TIB),
                             size("workspaceGrowth", limits.workspaceGrowthBytes(), KIB, 16 * TIB),
                             deadline(limits.cellDeadline()), size("output", limits.outputBytes(), KIB, 4 * GIB)),
-                    new Outputs(mimeTypes(base.outputs().mimeTypes()),
+                    interrupt(base.interrupt()), new Outputs(mimeTypes(base.outputs().mimeTypes()),
                             choice("comms", Leave.class, base.outputs().comms()),
                             choice("payloads", Leave.class, base.outputs().payloads())));
         }
@@ -249,19 +254,49 @@ public final class Profiles {
             if (value.equals("never")) {
                 return new Deadline.Never();
             }
-            var matcher = value instanceof String text ? TIME.matcher(text) : null;
-            if (matcher != null && matcher.matches()) {
-                long number = Long.parseLong(matcher.group(1));
-                var time = switch (matcher.group(2)) {
-                    case "s" -> Duration.ofSeconds(number);
-                    case "min" -> Duration.ofMinutes(number);
-                    default -> Duration.ofHours(number);
-                };
-                if (!time.isZero() && time.compareTo(Duration.ofDays(7)) <= 0) {
-                    return new Deadline.After(time);
-                }
+            return new Deadline.After(time(value, MAX_DEADLINE).orElseThrow(() -> wrong("cellDeadline", value,
+                    "\"never\" or a time from \"1 s\" to \"168 h\", such as \"10 min\"")));
+        }
+
+        /// What is not named stays; a value that is no step, or steps in the wrong order, are an error.
+        private Interrupt interrupt(Interrupt absent) {
+            Object value = fields.get("interrupt");
+            if (value == null) {
+                return absent;
             }
-            throw wrong("cellDeadline", value, "\"never\" or a time from \"1 s\" to \"168 h\", such as \"10 min\"");
+            if (!(value instanceof Map<?, ?> named) || !INTERRUPT_KEYS.containsAll(named.keySet())) {
+                throw wrong("interrupt", value, "an object with " + String.join(" and ", INTERRUPT_KEYS));
+            }
+            var interrupt = new Interrupt(step(named, "signalAfter", absent.signalAfter()),
+                    step(named, "killAfter", absent.killAfter()));
+            if (interrupt.signalAfter().compareTo(interrupt.killAfter()) >= 0) {
+                throw wrong("interrupt.killAfter", interrupt.killAfter().toSeconds() + " s",
+                        "a time above signalAfter, which is \"%d s\"".formatted(interrupt.signalAfter().toSeconds()));
+            }
+            return interrupt;
+        }
+
+        private Duration step(Map<?, ?> named, String key, Duration absent) {
+            if (!named.containsKey(key)) {
+                return absent;
+            }
+            Object value = named.get(key);
+            return time(value, MAX_INTERRUPT).orElseThrow(() -> wrong("interrupt." + key, value,
+                    "a time from \"1 s\" to \"10 min\", such as \"5 s\""));
+        }
+
+        private static Optional<Duration> time(@Nullable Object value, Duration most) {
+            var matcher = value instanceof String text ? TIME.matcher(text) : null;
+            if (matcher == null || !matcher.matches()) {
+                return Optional.empty();
+            }
+            long number = Long.parseLong(matcher.group(1));
+            var time = switch (matcher.group(2)) {
+                case "s" -> Duration.ofSeconds(number);
+                case "min" -> Duration.ofMinutes(number);
+                default -> Duration.ofHours(number);
+            };
+            return Optional.of(time).filter(positive -> !positive.isZero() && positive.compareTo(most) <= 0);
         }
 
         /// The types that are named are added to those of the base, or given another form; `"withheld"` takes one away.

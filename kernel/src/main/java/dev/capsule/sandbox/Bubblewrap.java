@@ -107,7 +107,7 @@ public final class Bubblewrap {
                     "--"));
         }
         // When memory runs out, the system is to end a worker and not what else the user runs.
-        command.addAll(List.of(tools.choom().toString(), "-n", "500", "--", tools.bwrap().toString(), "--args",
+        command.addAll(List.of(tools.choom().toString(), "-n", "100", "--", tools.bwrap().toString(), "--args",
                 Integer.toString(ARGUMENTS_FD), "--"));
         command.addAll(ResourceLimits.command(tools.prlimit(), profile.limits(), profile.limits().processes()));
         command.addAll(program.command());

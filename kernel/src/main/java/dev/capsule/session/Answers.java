@@ -1,5 +1,6 @@
 package dev.capsule.session;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 
@@ -14,6 +15,12 @@ public interface Answers {
 
     /// @param found whether there is anything to show
     record Inspection(boolean found, Display display) {}
+
+    /// What a worker uses of what it may.
+    ///
+    /// @param memoryBytes of all its processes, snapshots among them
+    /// @param cpu that they have used since they were started
+    record Usage(long memoryBytes, long memoryLimitBytes, Duration cpu, int processes, int processLimit) {}
 
     /// @param status `complete`, `incomplete`, `invalid` or `unknown`
     /// @param indent of the next line, only with `incomplete`

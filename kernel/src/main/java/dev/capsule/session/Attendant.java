@@ -56,9 +56,21 @@ final class Attendant implements WorkerProcess.Listener {
     private final long startedAtNanos = System.nanoTime();
     private boolean ready;
 
+    /// @param otherwise from which state to look for another way, should nothing come of this one
+    /// @param fellBack whether that was so once
     /// @param cause why the process before it has ended
-    /// @param done told nothing when the snapshot serves, or else why it does not
-    private record Restoration(Snapshots.Way way, String cause, Consumer<Optional<String>> done) {}
+    /// @param death empty when it was ended to go that way
+    /// @param done told nothing when the snapshot serves that was meant, or else why not
+    private record Restoration(Snapshots.Way way, Snapshots.State otherwise, boolean fellBack, String cause,
+            Optional<Death> death, Consumer<Optional<String>> done) {
+        Restoration by(Snapshots.Way other) {
+            return new Restoration(other, otherwise, true, cause, death, done);
+        }
+    }
+
+    /// @param told what a person reads of it
+    /// @param lost what was asked of the process
+    private record Death(String told, List<String> lost) {}
 
     /// @param number tells the worker from earlier ones; from 1 on
     /// @param lastCount the highest that a cell had before
@@ -159,7 +171,8 @@ final class Attendant implements WorkerProcess.Listener {
             session.clock().execute(() -> done.accept(Optional.of("the worker has just ended." + Session.LOST)));
             return;
         }
-        restoring = Optional.of(new Restoration(way, cause, done));
+        restoring = Optional.of(
+                new Restoration(way, snapshots.present(), false, cause, Optional.empty(), done));
         worker.ifPresent(WorkerProcess::killLive);
     }
 
@@ -383,20 +396,28 @@ final class Attendant implements WorkerProcess.Listener {
                         worker.ifPresent(process -> process.drop(snapshot.pid()));
                     });
                 }
-                String cause = happened(end);
-                var lost = promises.openIds();
-                restoring = snapshots.from(running().isPresent() ? snapshots.before() : snapshots.present())
-                        .map(way -> new Restoration(way, end.cause(), problem -> {
-                            if (problem.isEmpty()) {
-                                recovered(cause, way, lost);
-                            }
-                        }));
+                var death = new Death(happened(end), promises.openIds());
+                var wanted = running().isPresent() ? snapshots.before() : snapshots.present();
+                restoring = snapshots.from(wanted).map(way -> new Restoration(way, wanted, false, causeOf(end),
+                        Optional.of(death), _ -> {}));
                 if (restoring.isPresent()) {
                     noteCause(end);
                 }
             }
             LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
             return restoring.map(restoration -> restoration.way().to().pid());
+        }
+    }
+
+    @Override
+    public Optional<Integer> sleepsOn(int snapshot) {
+        synchronized (session) {
+            snapshots.gone(snapshot);
+            var other = restoring.flatMap(failed -> snapshots.from(failed.otherwise()).map(failed::by));
+            if (other.isPresent()) {
+                restoring = other;
+            }
+            return other.map(restoration -> restoration.way().to().pid());
         }
     }
 
@@ -409,15 +430,16 @@ final class Attendant implements WorkerProcess.Listener {
         }
     }
 
-    private void recovered(String cause, Snapshots.Way way, List<String> lost) {
-        String told;
+    private void recovered(Restoration restoration, Death death, String where) {
+        String told = death.told() + " " + where;
         synchronized (session) {
-            told = cause + " " + snapshots.describe(way);
+            tally(restoration.cause(), running().isPresent(),
+                    "state restored, as it was " + restoration.way().to().state().describe());
             if (running().isEmpty()) {
                 session.tellLater(told);
             }
         }
-        cancel(lost, told);
+        cancel(death.lost(), told);
     }
 
     private void cancel(List<String> lost, String reason) {
@@ -427,6 +449,7 @@ final class Attendant implements WorkerProcess.Listener {
 
     private void revived(Map<String, String> open) {
         Restoration restoration;
+        String where;
         synchronized (session) {
             restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
             restoring = Optional.empty();
@@ -434,6 +457,7 @@ final class Attendant implements WorkerProcess.Listener {
             if (session.outlet().letsComms()) {
                 comms.replace(open);
             }
+            where = snapshots.describe(restoration.way());
             var missed = snapshots.restored(restoration.way().to());
             var process = worker.orElseThrow();
             if (!missed.isEmpty()) {
@@ -442,7 +466,10 @@ final class Attendant implements WorkerProcess.Listener {
             listens(process);
         }
         session.audit(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
-        restoration.done().accept(Optional.empty());
+        restoration.death().ifPresent(death -> recovered(restoration, death, where));
+        restoration.done().accept(restoration.fellBack()
+                ? Optional.of("the snapshot could not be woken. " + where)
+                : Optional.empty());
     }
 
     @Override
@@ -455,9 +482,15 @@ final class Attendant implements WorkerProcess.Listener {
             worker = Optional.empty();
             greeted = false;
             unsent.clear();
-            cause = describe(end);
             failed = restoring;
             restoring = Optional.empty();
+            if (session.isServedBy(this)) {
+                tally(failed.map(restoration -> "could not be revived (%s)".formatted(restoration.cause()))
+                        .orElseGet(() -> causeOf(end)), running().isPresent() && ready && failed.isEmpty(),
+                        ready ? "state lost" : "nothing lost");
+            }
+            snapshots.clear();
+            cause = describe(end);
             noteCause(end);
             // Those that are opened from here on are for the next worker.
             lost = promises.openIds();
@@ -470,13 +503,38 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String describe(End end) {
-        return end instanceof End.NotStarted ? "the worker " + end.cause() : happened(end) + Session.LOST;
+        return end instanceof End.NotStarted
+                ? "the worker " + end.cause()
+                : happened(end) + (session.tally().trusts() ? Session.LOST : Session.NOT_REPLACED);
+    }
+
+    /// @param atWork whether it is the doing of the cell that runs
+    private void tally(String cause, boolean atWork, String sequel) {
+        session.tally().died(running().filter(_ -> ready).map(execution -> switch (execution.task) {
+            case CELL -> "In [%d]".formatted(execution.count);
+            case COMM -> execution.task.title;
+        })
+                .orElse(ready ? "between cells" : "at its start"), cause, sequel);
+        if (!atWork) {
+            session.tally().failed(cause);
+        }
+    }
+
+    private String causeOf(End end) {
+        return running().filter(execution -> execution.killed)
+                .map(execution -> "was killed, since %s did not stop within %d s of the interrupt"
+                        .formatted(execution.task.title, killAfterSeconds()))
+                .orElseGet(end::cause);
+    }
+
+    private long killAfterSeconds() {
+        return session.profile().interrupt().killAfter().toSeconds();
     }
 
     private String happened(End end) {
         return running().map(execution -> execution.killed
                 ? "%s did not stop within %d s of the interrupt, so its worker was killed."
-                        .formatted(execution.task.title, Session.KILL_AFTER.toSeconds())
+                        .formatted(execution.task.title, killAfterSeconds())
                 : "the worker %s while it %s.".formatted(end.cause(), execution.task.doing))
                 .orElseGet(() -> "the worker %s between two cells.".formatted(end.cause()));
     }

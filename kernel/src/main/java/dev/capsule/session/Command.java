@@ -24,10 +24,16 @@ sealed interface Command {
     /// Has all later cells run under a policy, unless they say otherwise.
     record SetTransaction(Transaction policy) implements Command {}
 
+    /// Lists how workers and their processes have died.
+    record Deaths() implements Command {}
+
+    /// Ends the worker and starts a fresh one.
+    record Recycle() implements Command {}
+
     /// It is meant to be a command, and is none.
     record Malformed(String message) implements Command {}
 
-    Pattern LINE = Pattern.compile("%(undo|snapshots|goto|transaction)(?:[ \\t]+(\\S+))?[ \\t]*");
+    Pattern LINE = Pattern.compile("%(undo|snapshots|goto|transaction|deaths|recycle)(?:[ \\t]+(\\S+))?[ \\t]*");
     Pattern CELL = Pattern.compile("\\s*%%transaction(?:[ \\t]+(\\S+))?[ \\t]*(?:\\r?\\n|\\z)");
 
     /// @return empty when the code is for the worker
@@ -60,9 +66,15 @@ sealed interface Command {
             case "transaction" -> argument.map(
                     name -> policy(name).<Command>map(SetTransaction::new).orElseGet(() -> unknown(name)))
                     .orElseGet(() -> new Malformed("%transaction has no policy; it is one of " + Transaction.NAMES));
-            default -> argument.<Command>map(text -> new Malformed("%snapshots takes nothing: " + text))
-                    .orElseGet(Snapshots::new);
+            case "deaths" -> alone(line, new Deaths());
+            case "recycle" -> alone(line, new Recycle());
+            default -> alone(line, new Snapshots());
         };
+    }
+
+    private static Command alone(Matcher line, Command command) {
+        return argument(line, 2).<Command>map(
+                text -> new Malformed("%%%s takes nothing: %s".formatted(line.group(1), text))).orElse(command);
     }
 
     private static Optional<String> argument(Matcher matcher, int group) {

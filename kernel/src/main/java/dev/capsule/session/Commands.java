@@ -4,7 +4,7 @@ import dev.capsule.frame.Frame;
 import dev.capsule.session.Execution.Rollback;
 import dev.capsule.worker.WorkerProcess;
 import java.nio.charset.StandardCharsets;
-import java.util.List;
+import java.time.Instant;
 import java.util.Map;
 import java.util.Optional;
 
@@ -48,6 +48,17 @@ final class Commands {
                 }
                 answer("Cells run with " + policy.wireName() + " from now on.\n", cell, listener);
             }
+            case Command.Deaths() -> {
+                String text;
+                synchronized (session) {
+                    text = session.tally().list(Instant.now());
+                }
+                answer(text, cell, listener);
+            }
+            case Command.Recycle() -> session.recycle(() -> answer(
+                    "A fresh worker was started: variables, imports and functions of earlier cells are gone; files are"
+                            + " kept.\n",
+                    cell, listener));
             case Command.Transact(var policy, var code) -> transact(policy, cell.withCode(code), listener);
         }
     }
@@ -85,7 +96,7 @@ final class Commands {
             listener.settled(Outcome.Failed.because("SnapshotError", "nothing was changed: " + why));
             return;
         }
-        var way = new Snapshots.Way(target.get(), List.of());
+        var way = new Snapshots.Way(target.get());
         attendant.restore(way, "cells are taken back", problem -> {
             if (problem.isPresent()) {
                 listener.settled(Outcome.Failed.because("SnapshotError", problem.get()));
@@ -109,22 +120,22 @@ final class Commands {
             return;
         }
         synchronized (session) {
-            var attendant = session.serving();
-            attendant.ask(Session.QUESTION_DEADLINE, Frame.Keep::new, _ -> {
-                Optional<Snapshots.Snapshot> before;
-                String why;
-                synchronized (session) {
-                    var snapshots = attendant.snapshots();
-                    before = attendant.isGone() ? Optional.empty() : snapshots.of(snapshots.present());
-                    why = snapshots.why();
-                }
-                if (before.isPresent()) {
-                    session.start(cell, listener, new Rollback.By(policy, before.get()));
-                } else {
-                    listener.settled(Outcome.Failed.because("TransactionError",
-                            "the cell was not run, for its effects could not be taken back: " + why));
-                }
-            });
+            session.serving(listener)
+                    .ifPresent(attendant -> attendant.ask(Session.QUESTION_DEADLINE, Frame.Keep::new, _ -> {
+                        Optional<Snapshots.Snapshot> before;
+                        String why;
+                        synchronized (session) {
+                            var snapshots = attendant.snapshots();
+                            before = attendant.isGone() ? Optional.empty() : snapshots.of(snapshots.present());
+                            why = snapshots.why();
+                        }
+                        if (before.isPresent()) {
+                            session.start(cell, listener, new Rollback.By(policy, before.get()));
+                        } else {
+                            listener.settled(Outcome.Failed.because("TransactionError",
+                                    "the cell was not run, for its effects could not be taken back: " + why));
+                        }
+                    }));
         }
     }
 
@@ -136,7 +147,7 @@ final class Commands {
             var snapshots = attendant.snapshots();
             boolean there = snapshots.present() == to.state();
             if (!there && !attendant.isGone() && snapshots.of(to.state()).isPresent()) {
-                var way = new Snapshots.Way(to, List.of());
+                var way = new Snapshots.Way(to);
                 attendant.restore(way, "a cell is rolled back", problem -> {
                     if (problem.isEmpty()) {
                         listener.rolledBack();

@@ -38,6 +38,7 @@ final class Execution {
     // Guarded by the session.
     Optional<Future<?>> deadline = Optional.empty();
     boolean interrupted;
+    boolean signalled;
     boolean killed;
 
     /// Of the worker's thread, which is also the one that settles an execution with an error.

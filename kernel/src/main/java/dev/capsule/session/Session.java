@@ -30,16 +30,12 @@ import java.util.function.Supplier;
 public final class Session {
     private static final Logger LOG = System.getLogger(Session.class.getName());
 
-    /// How long an interrupted execution may go on before the worker is signalled from outside.
-    static final Duration SIGNAL_AFTER = Duration.ofSeconds(2);
-
-    /// How long an interrupted execution may go on before the worker is killed.
-    static final Duration KILL_AFTER = Duration.ofSeconds(5);
-
     static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
     static final String LOST = " A fresh worker was started; variables, imports and functions of earlier cells are lost.";
+    static final String NOT_REPLACED = " It has failed so often that no fresh one was started; variables, imports and"
+            + " functions of earlier cells are lost.";
 
     private final WorkerProcess.Launches launches;
     private final Profile profile;
@@ -58,6 +54,7 @@ public final class Session {
     private boolean closed;
     /// What happened between two cells, to be told with the next.
     private Optional<String> untold = Optional.empty();
+    private final Tally tally = new Tally(System::nanoTime);
 
     /// @param profile what its cells may use up, and what of their outputs leaves
     /// @param remarks what a person should know of what the last cell has done
@@ -90,9 +87,40 @@ public final class Session {
         return new Attendant(this, ++workerCount, current.map(last -> last.snapshots().lastCount()).orElse(0));
     }
 
-    /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed.
+    /// The worker that cells and questions are for. One that is gone is replaced, but not when the session is closed, nor
+    /// when workers fail again and again.
     synchronized Attendant serving() {
-        return current.filter(attendant -> closed || !attendant.isGone()).orElseGet(this::startWorker);
+        return current.filter(attendant -> closed || !attendant.isGone() || !tally.trusts())
+                .orElseGet(this::startWorker);
+    }
+
+    /// The worker for a cell, which may try to start one when nothing else may.
+    ///
+    /// @return empty when that is to be tried later: the cell is told so, on another thread
+    synchronized Optional<Attendant> serving(ExecutionListener listener) {
+        var live = current.filter(attendant -> closed || !attendant.isGone());
+        var refusal = live.isPresent() ? Optional.<String>empty() : tally.refusal();
+        refusal.ifPresent(why -> clock.execute(
+                () -> listener.settled(Outcome.Failed.because(Outcome.WORKER_DIED, why))));
+        return refusal.isPresent() ? Optional.empty() : live.or(() -> Optional.of(startWorker()));
+    }
+
+    /// Guarded by this.
+    Tally tally() {
+        return tally;
+    }
+
+    /// Starts a fresh worker in place of the one that serves, which ends.
+    ///
+    /// @param done called on another thread when that is gone
+    synchronized void recycle(Runnable done) {
+        tally.forgive();
+        var old = current.flatMap(Attendant::worker);
+        startWorker();
+        Thread.ofVirtual().name("recycle").start(() -> {
+            old.ifPresent(worker -> worker.stop(STOP_GRACE));
+            done.run();
+        });
     }
 
     /// Whether what becomes of this worker is of interest.
@@ -107,6 +135,10 @@ public final class Session {
 
     ScheduledExecutorService clock() {
         return clock;
+    }
+
+    Profile profile() {
+        return profile;
     }
 
     Outlet outlet() {
@@ -137,9 +169,9 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        begin(serving(), Task.CELL, cell, listener, rollback,
+        serving(listener).ifPresent(attendant -> begin(attendant, Task.CELL, cell, listener, rollback,
                 id -> new Frame.Execute(id, cell.request(), cell.executionCount(), cell.silent(), cell.storeHistory(),
-                        cell.allowStdin(), cell.userExpressions(), cell.code()));
+                        cell.allowStdin(), cell.userExpressions(), cell.code())));
     }
 
     /// Has the worker handle a front end's message to a comm, as it runs a cell: one at a time.
@@ -148,7 +180,7 @@ public final class Session {
     public synchronized boolean comm(CommRequest request, ExecutionListener listener) {
         var attendant = serving();
         boolean known = request.kind() == CommMessage.Kind.OPEN || attendant.comms().has(request.commId());
-        if (!known || !outlet.letsComms()) {
+        if (!known || !outlet.letsComms() || attendant.isGone()) {
             LOG.log(Level.DEBUG, () -> "there is no comm " + request.commId());
             return false;
         }
@@ -242,7 +274,12 @@ public final class Session {
     private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
         synchronized (this) {
-            serving().ask(QUESTION_DEADLINE, question, settlement -> {
+            var attendant = serving();
+            if (attendant.isGone()) {
+                clock.execute(() -> answer.accept(Optional.empty()));
+                return;
+            }
+            attendant.ask(QUESTION_DEADLINE, question, settlement -> {
                 Optional<T> value = Optional.empty();
                 try {
                     if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
@@ -255,8 +292,8 @@ public final class Session {
         }
     }
 
-    /// Interrupts the running execution: cancels it, after [#SIGNAL_AFTER] signals the worker from outside, after
-    /// [#KILL_AFTER] kills it. Does nothing when none runs. Returns at once.
+    /// Interrupts the running execution: cancels it, and if it goes on, signals the worker from outside and then kills it
+    /// ([Profile.Interrupt]). Does nothing when none runs. Returns at once.
     public void interrupt() {
         Optional<Execution> execution;
         synchronized (this) {
@@ -275,16 +312,19 @@ public final class Session {
                 return;
             }
             execution.interrupted = true;
-            Future<?> _ = clock.schedule(() -> whileRunning(execution, WorkerProcess::interruptFromOutside),
-                    SIGNAL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+            var steps = profile.interrupt();
+            Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
+                execution.signalled = true;
+                live.interruptFromOutside();
+            }), steps.signalAfter().toMillis(), TimeUnit.MILLISECONDS);
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
                 LOG.log(Level.INFO,
-                        () -> "killing the worker: it has not stopped " + KILL_AFTER + " after an interrupt");
+                        () -> "killing the worker: it has not stopped " + steps.killAfter() + " after an interrupt");
                 execution.killed = true;
                 audit.accept(new Event.Killed(execution.attendant.number(),
-                        "interrupted, and still running " + KILL_AFTER + " later"));
+                        "interrupted, and still running " + steps.killAfter() + " later"));
                 live.killLive();
-            }), KILL_AFTER.toMillis(), TimeUnit.MILLISECONDS);
+            }), steps.killAfter().toMillis(), TimeUnit.MILLISECONDS);
         }
         // The worker itself leaves its wait by the interrupt.
         execution.attendant.withdrawInputs();
@@ -298,6 +338,17 @@ public final class Session {
         if (isRunning(execution)) {
             execution.attendant.worker().ifPresent(step);
         }
+    }
+
+    /// What the worker uses now; empty when there is none. Reads files for some milliseconds; does not wait for the worker.
+    public Optional<Answers.Usage> usage() {
+        Optional<WorkerProcess> worker;
+        synchronized (this) {
+            worker = current.flatMap(Attendant::worker);
+        }
+        var limits = profile.limits();
+        return worker.flatMap(WorkerProcess::usage).map(usage -> new Answers.Usage(usage.memoryBytes(),
+                limits.memoryBytes(), usage.cpu(), usage.processes(), limits.processes()));
     }
 
     /// The version of the language, once a worker has told it.
@@ -325,7 +376,9 @@ public final class Session {
         if (running.isEmpty()) {
             untold = Optional.of(cause);
         }
-        startWorker();
+        if (tally.trusts()) {
+            startWorker();
+        }
     }
 
     /// Ends the worker and everything it started; returns when they are gone.
@@ -350,6 +403,15 @@ public final class Session {
             execution.deadline.ifPresent(due -> due.cancel(false));
             execution.attendant.rests();
             worker = execution.attendant.worker();
+            if (settlement instanceof Settlement.Resolved || settlement instanceof Settlement.Rejected) {
+                tally.forgive();
+                if (execution.signalled) {
+                    execution.listener
+                            .note("%s did not stop by itself when it was interrupted; after %d s its worker "
+                                    .formatted(execution.task.title, profile.interrupt().signalAfter().toSeconds())
+                                    + "was signalled from outside");
+                }
+            }
         }
         if (execution.listener.isBomb()) {
             worker.ifPresent(WorkerProcess::endOthers);

@@ -7,7 +7,6 @@ import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -21,6 +20,13 @@ final class Snapshots {
     /// More are not kept: the oldest go first.
     static final int MAX = Launch.MAX_SNAPSHOTS;
 
+    /// Fewer than there may be buffers in a frame.
+    private static final int MAX_INPUTS = 1_000;
+    private static final long MAX_INPUT_CHARS = 16 << 20;
+
+    /// So many cells are named one by one.
+    private static final int MAX_LISTED = 6;
+
     private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("HH:mm:ss");
 
     /// What one cell after the other has made of the variables of a fresh worker.
@@ -30,6 +36,7 @@ final class Snapshots {
         private final @Nullable Ran cell;
         /// The highest count that had been given when it came to be.
         private final int lastCount;
+        private boolean hadSnapshot;
 
         private State(@Nullable State before, @Nullable Ran cell, int lastCount) {
             this.before = before;
@@ -56,13 +63,20 @@ final class Snapshots {
     /// Where to go when the worker's process has died.
     ///
     /// @param lost cells whose effects it does not show; empty when it shows them all
-    record Way(Snapshot to, List<String> lost) {}
+    /// @param snapshotsGone whether there were snapshots of what is lost
+    record Way(Snapshot to, List<String> lost, boolean snapshotsGone) {
+        /// To a state that was chosen.
+        Way(Snapshot to) {
+            this(to, List.of(), false);
+        }
+    }
 
     private State present;
     private int lastCount;
     private final List<Snapshot> kept = new ArrayList<>();
-    /// What was run, by count, as far as a worker that comes of a snapshot may have to be told.
+    /// What was run last, by count, which a worker that comes of a snapshot may have to be told.
     private final TreeMap<Integer, String> inputs = new TreeMap<>();
+    private long inputChars;
     private Optional<String> refusal = Optional.empty();
 
     /// Of a fresh worker.
@@ -81,6 +95,10 @@ final class Snapshots {
     void given(int count, String code) {
         lastCount = count;
         inputs.put(count, code);
+        inputChars += code.length();
+        while (inputs.size() > MAX_INPUTS || inputChars > MAX_INPUT_CHARS) {
+            inputChars -= inputs.pollFirstEntry().getValue().length();
+        }
     }
 
     /// A cell is about to change the state.
@@ -105,13 +123,15 @@ final class Snapshots {
             return List.of(pid);
         }
         refusal = Optional.empty();
+        state.get().hadSnapshot = true;
         kept.add(new Snapshot(pid, state.get(), Instant.now()));
-        var surplus = new ArrayList<Integer>();
-        while (kept.size() > MAX) {
-            surplus.add(kept.removeFirst().pid());
+        if (kept.size() <= MAX) {
+            return List.of();
         }
-        inputs.headMap(kept.getFirst().state().lastCount, true).clear();
-        return surplus;
+        // That of the fresh worker stays: it serves where no other can, and is smaller than a worker that is started.
+        var oldest = kept.get(kept.getFirst().state().cell == null ? 1 : 0);
+        kept.remove(oldest);
+        return List.of(oldest.pid());
     }
 
     void refused(String reason) {
@@ -120,6 +140,11 @@ final class Snapshots {
 
     void gone(int pid) {
         kept.removeIf(snapshot -> snapshot.pid() == pid);
+    }
+
+    /// The worker is gone, and with it all of them.
+    void clear() {
+        kept.clear();
     }
 
     private Optional<State> find(String after) {
@@ -139,11 +164,13 @@ final class Snapshots {
     /// Where to go from a state that is no more.
     Optional<Way> from(State wanted) {
         var lost = new ArrayList<String>();
+        boolean gone = false;
         for (State state = wanted; state != null; state = state.before) {
             var snapshot = of(state);
             if (snapshot.isPresent()) {
-                return Optional.of(new Way(snapshot.get(), lost.reversed()));
+                return Optional.of(new Way(snapshot.get(), lost.reversed(), gone));
             }
+            gone |= state.hadSnapshot;
             if (state.cell != null) {
                 lost.add(state.cell.title());
             }
@@ -197,9 +224,17 @@ final class Snapshots {
             return "The variables are as they were " + way.to().state().describe() + "; files are not restored.";
         }
         return "The variables are as they were %s; files are not restored. What %s made is lost: %s.".formatted(
-                way.to().state().describe(), String.join(", ", new LinkedHashSet<>(way.lost())),
-                refusal.map(why -> "no snapshot could be made, since " + why)
-                        .orElse("the cells came so fast that no snapshot was made between them"));
+                way.to().state().describe(), list(way.lost().stream().distinct().toList()), refusal
+                        .map(why -> "no snapshot could be made, since " + why)
+                        .orElse(way.snapshotsGone()
+                                ? "there are no snapshots of that any more (they make room when memory is short)"
+                                : "the cells came so fast that no snapshot was made between them"));
+    }
+
+    private static String list(List<String> cells) {
+        return cells.size() <= MAX_LISTED
+                ? String.join(", ", cells)
+                : "%s, %s … %s (%d cells)".formatted(cells.getFirst(), cells.get(1), cells.getLast(), cells.size());
     }
 
     /// Why there is no snapshot of the present.

@@ -30,6 +30,25 @@ public sealed interface End {
         }
     }
 
+    /// The process was killed by SIGKILL, and neither by the kernel nor for a limit.
+    record Struck(Memory memory) implements End {
+        /// Whether the system's memory has run out at the time.
+        enum Memory {
+            RAN_OUT, ENOUGH, UNKNOWN
+        }
+
+        @Override
+        public String cause() {
+            return "was killed by SIGKILL, by " + switch (memory) {
+                case RAN_OUT -> "the system most likely, whose memory ran out at that time (no limit of the profile was"
+                        + " exceeded),";
+                case ENOUGH -> "someone else than Capsule (the cell itself, or another program)";
+                case UNKNOWN -> "someone else than Capsule (the cell itself, another program, or the system when its"
+                        + " memory runs out)";
+            };
+        }
+    }
+
     /// The process sent what is not in the protocol, and was ended for it.
     record Violation(String message) implements End {
         @Override

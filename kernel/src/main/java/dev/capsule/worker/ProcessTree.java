@@ -1,14 +1,17 @@
 package dev.capsule.worker;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.TimeUnit;
@@ -16,12 +19,15 @@ import java.util.concurrent.TimeUnit;
 /// Processes as `/proc` shows them. What ends while it is read is left out.
 final class ProcessTree {
     private static final Path PROC = Path.of("/proc");
+    private static final Path MEMORY = PROC.resolve("meminfo");
+
+    /// Memory is short when less than this part of it is available.
+    private static final int SCARCE = 8;
 
     /// Of `stat`, after the name.
     private static final int THREADS = 17;
-
-    /// Who has not ended in this time after it was killed waits for a disk.
-    private static final long END_NANOS = TimeUnit.SECONDS.toNanos(1);
+    private static final int FIRST_TIME = 11;
+    private static final int LAST_TIME = 14;
 
     private ProcessTree() {}
 
@@ -60,15 +66,49 @@ final class ProcessTree {
         return count;
     }
 
+    /// @return the processes that it has started, or adopted, the first of them first
+    static List<Long> children(long pid) {
+        var children = new ArrayList<Long>();
+        int _ = children(pid, children);
+        return children;
+    }
+
+    /// @return the number that a process has for itself, in the innermost process namespace; empty when it is gone
+    static Optional<Integer> innerPid(long pid) {
+        try (var lines = Files.lines(PROC.resolve(Long.toString(pid)).resolve("status"))) {
+            return lines.filter(line -> line.startsWith("NSpid:"))
+                    .map(line -> Integer.valueOf(line.substring(line.lastIndexOf('\t') + 1))).findFirst();
+        } catch (IOException | UncheckedIOException e) {
+            // It has ended.
+            return Optional.empty();
+        }
+    }
+
     /// @return how many threads the process has; 0 when it has ended, though nobody may have waited for it yet
     static int threads(long pid) {
+        String[] fields = stat(pid);
+        return fields.length == 0 || fields[0].equals("Z") ? 0 : Integer.parseInt(fields[THREADS]);
+    }
+
+    /// @return the processor time that the process has used, for itself and in the system, and those of its children that
+    ///         it has waited for; in ticks of the system's clock
+    static long cpuTicks(long pid) {
+        String[] fields = stat(pid);
+        long ticks = 0;
+        for (int i = FIRST_TIME; i <= LAST_TIME && fields.length > 0; i++) {
+            ticks += Long.parseLong(fields[i]);
+        }
+        return ticks;
+    }
+
+    /// @return nothing when it is gone
+    private static String[] stat(long pid) {
         try {
             // pid (name) state …; the name may be anything.
             String stat = Files.readString(PROC.resolve(Long.toString(pid)).resolve("stat"));
-            String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-            return fields[0].equals("Z") ? 0 : Integer.parseInt(fields[THREADS]);
+            return stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
         } catch (IOException e) {
-            return 0;
+            return new String[0];
         }
     }
 
@@ -77,14 +117,29 @@ final class ProcessTree {
         return bytes(pid, "status", "VmRSS:").orElse(0);
     }
 
+    /// @return what of that is of no file
+    static long anonymousBytes(long pid) {
+        return bytes(pid, "status", "RssAnon:").orElse(0);
+    }
+
     /// @return what the process has in memory, with its part of what it shares; empty when that may not be read
     static OptionalLong proportionalBytes(long pid) {
         return bytes(pid, "smaps_rollup", "Pss:");
     }
 
+    /// Whether this machine could not start much more without taking memory from others.
+    static boolean memoryIsShort() {
+        long total = bytes(MEMORY, "MemTotal:").orElse(0);
+        return bytes(MEMORY, "MemAvailable:").orElse(total) < total / SCARCE;
+    }
+
     private static OptionalLong bytes(long pid, String file, String field) {
+        return bytes(PROC.resolve(Long.toString(pid)).resolve(file), field);
+    }
+
+    private static OptionalLong bytes(Path file, String field) {
         try {
-            for (String line : Files.readAllLines(PROC.resolve(Long.toString(pid)).resolve(file))) {
+            for (String line : Files.readAllLines(file)) {
                 if (line.startsWith(field)) {
                     return OptionalLong.of(Long.parseLong(line.replaceAll("\\D", "")) << 10);
                 }
@@ -99,8 +154,11 @@ final class ProcessTree {
     /// each that is ended. Looks again when all have ended, for one may have been about to appear.
     ///
     /// @param find gives those that there are
-    static void end(Find find) throws IOException {
-        long deadline = System.nanoTime() + END_NANOS;
+    /// @param patience with processes that were killed: what they have in memory is taken apart before they are gone,
+    ///        and they may wait for a disk
+    /// @return those that had not ended by then
+    static Set<Long> end(Find find, Duration patience) throws IOException {
+        long deadline = System.nanoTime() + patience.toNanos();
         Set<Long> ended = new LinkedHashSet<>();
         do {
             ended.clear();
@@ -112,6 +170,7 @@ final class ProcessTree {
                 awaitEnd(pid, deadline);
             }
         } while (!ended.isEmpty() && System.nanoTime() < deadline);
+        return ended.isEmpty() ? Set.of() : Set.copyOf(living(find));
     }
 
     private static List<Long> living(Find find) throws IOException {

@@ -5,10 +5,7 @@ import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -21,13 +18,18 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.stream.Stream;
 
 /// The first process of a worker, which never runs a cell, as the kernel uses it (`worker/PROTOCOL.md`, section 6): it
 /// tells how the live process ends, and signals that and its snapshots. Processes are named by the numbers that they
 /// have for the worker. Safe for several threads.
 final class Supervisor {
-    /// Within this time it must have done what it was told to.
-    static final Duration REACTION = Duration.ofSeconds(1);
+    /// Within this time it must have done what it was told to. Much more than that takes on a busy machine, and what is
+    /// given up then is the state.
+    static final Duration REACTION = Duration.ofSeconds(5);
+
+    /// Within this time what the dead live process has left is to be gone.
+    private static final Duration END = Duration.ofSeconds(10);
 
     /// A snapshot waits for it.
     private static final int WAKE = 10;
@@ -38,10 +40,17 @@ final class Supervisor {
 
     // Guarded by this.
     private Optional<Integer> live = Optional.empty();
-    private boolean supervises;
-    /// The oldest first.
-    private final Set<Integer> snapshots = new LinkedHashSet<>();
+    /// The processes from the worker's outermost to the supervisor, which is the last; empty when there is none.
+    private List<Long> chain = List.of();
+    /// The oldest first, with the numbers that they have for the kernel, once these are known.
+    private final Map<Integer, Optional<Long>> snapshots = new LinkedHashMap<>();
+    /// The one of a fresh worker, to which the way is always open.
+    private Optional<Integer> spare = Optional.empty();
+    /// The one from which the live process has come, or which was made of it last.
+    private Optional<Integer> newest = Optional.empty();
+    private Optional<Integer> waking = Optional.empty();
     private OptionalLong dueNanos = OptionalLong.empty();
+    private int lost;
 
     /// @param reports owned by the caller, as is `orders`
     Supervisor(PipeWriter orders, int reports) {
@@ -75,32 +84,93 @@ final class Supervisor {
         return ended;
     }
 
+    /// It has started the worker's first live process.
+    ///
+    /// @param root the worker's outermost process
+    /// @param depth how many generations the supervisor is below it
+    synchronized void stands(long root, int depth) throws IOException {
+        var found = new ArrayList<>(List.of(root));
+        for (int i = 0; i < depth; i++) {
+            long parent = found.getLast();
+            found.add(ProcessTree.children(parent).stream().findFirst()
+                    .orElseThrow(() -> new IOException("process " + parent + " has no child")));
+        }
+        chain = List.copyOf(found);
+    }
+
     /// @param pid of the process that runs the cells from now on
     synchronized void serves(int pid) {
-        supervises = true;
         live = Optional.of(pid);
         dueNanos = OptionalLong.empty();
+        waking.ifPresent(this::rank);
+        waking = Optional.empty();
     }
 
     synchronized Optional<Integer> live() {
         return live;
     }
 
-    synchronized void keeps(int snapshot) {
-        snapshots.add(snapshot);
+    /// There is another snapshot, after which memory may be short.
+    synchronized void keeps(int snapshot, boolean first) {
+        snapshots.put(snapshot, Optional.empty());
+        if (first && spare.isEmpty()) {
+            spare = Optional.of(snapshot);
+        }
+        find();
+        rank(snapshot);
+        if (ProcessTree.memoryIsShort()) {
+            // One more than there has come.
+            endOldest();
+            endOldest();
+        }
+    }
+
+    /// Finds out which processes the snapshots are: the supervisor has adopted them.
+    private void find() {
+        if (chain.isEmpty() || !snapshots.containsValue(Optional.<Long>empty())) {
+            return;
+        }
+        var known = new HashSet<>(snapshots.values());
+        for (long pid : ProcessTree.children(chain.getLast())) {
+            if (!known.contains(Optional.of(pid))) {
+                ProcessTree.innerPid(pid)
+                        .ifPresent(inner -> snapshots.computeIfPresent(inner, (_, _) -> Optional.of(pid)));
+            }
+        }
+    }
+
+    /// When memory is short, the system ends a snapshot rather than anything else; the newest, which stands for all that
+    /// the live process would lose, only when it is large. That of a fresh worker has next to nothing for itself.
+    private void rank(int snapshot) {
+        newest.filter(each -> each != snapshot).ifPresent(each -> score(each, Sacrifice.FIRST));
+        newest = Optional.of(snapshot);
+        score(snapshot, Sacrifice.SECOND);
+    }
+
+    private void score(int snapshot, Sacrifice sacrifice) {
+        if (spare.filter(each -> each == snapshot).isEmpty()) {
+            snapshots.getOrDefault(snapshot, Optional.empty())
+                    .ifPresent(pid -> sacrifice.apply(pid, chain.getLast()));
+        }
     }
 
     /// Forgets a process that has ended.
     ///
     /// @return whether it was the live one
     synchronized boolean buried(int pid) {
-        snapshots.remove(pid);
+        lost += forget(pid) ? 1 : 0;
         if (live.filter(each -> each == pid).isEmpty()) {
             return false;
         }
         live = Optional.empty();
         dueNanos = OptionalLong.empty();
         return true;
+    }
+
+    private boolean forget(int snapshot) {
+        newest = newest.filter(each -> each != snapshot);
+        spare = spare.filter(each -> each != snapshot);
+        return snapshots.remove(snapshot) != null;
     }
 
     /// Signals the live process.
@@ -128,20 +198,41 @@ final class Supervisor {
     /// Wakes a snapshot: a process that comes of it is then to say that it serves.
     synchronized void wake(int snapshot) {
         expect();
+        waking = Optional.of(snapshot);
+        // What comes of it has the same.
+        score(snapshot, Sacrifice.NONE);
+        // A cell may have stopped it.
+        order(snapshot, Posix.SIGCONT);
         order(snapshot, WAKE);
     }
 
+    /// The snapshot that is to serve, and does not yet.
+    synchronized Optional<Integer> waking() {
+        return waking;
+    }
+
+    /// Gives up the snapshot that is to serve.
+    synchronized void giveUp() {
+        waking.ifPresent(this::end);
+        waking = Optional.empty();
+        dueNanos = OptionalLong.empty();
+    }
+
     synchronized void end(int snapshot) {
-        if (snapshots.remove(snapshot)) {
+        if (forget(snapshot)) {
             order(snapshot, Posix.SIGKILL);
         }
     }
 
-    /// Ends the oldest snapshot, if there is another.
+    /// Ends the oldest snapshot of those that can be spared, if there is one.
     synchronized void endOldest() {
-        if (snapshots.size() > 1) {
-            end(snapshots.iterator().next());
-        }
+        expendable().findFirst().ifPresent(this::end);
+    }
+
+    private Stream<Integer> expendable() {
+        return List.copyOf(snapshots.keySet()).stream().map(Optional::of)
+                .filter(each -> !each.equals(spare) && !each.equals(newest) && !each.equals(waking))
+                .map(Optional::get);
     }
 
     private void expect() {
@@ -149,6 +240,10 @@ final class Supervisor {
     }
 
     private void order(int pid, int number) {
+        if (!chain.isEmpty()) {
+            // A cell may have stopped it.
+            Posix.kill(chain.getLast(), Posix.SIGCONT);
+        }
         // Should the pipe be full, nobody reads it, and what was ordered is overdue soon.
         boolean _ = orders.write(FrameCodec.encode(new Frame.Kill(pid, number)));
     }
@@ -160,59 +255,51 @@ final class Supervisor {
 
     /// Ends all that the dead live process has left, in whatever session; not the snapshots. Returns when it is gone.
     ///
-    /// @param root the worker's outermost process
-    /// @param depth how many generations the supervisor is below it
     /// @throws IOException if something does not end
-    void endRest(long root, int depth) throws IOException {
-        ProcessTree.end(() -> rest(root, depth));
-        for (long pid : rest(root, depth)) {
-            if (ProcessTree.threads(pid) > 0) {
-                throw new IOException("process " + pid + " does not end");
-            }
+    void endRest() throws IOException {
+        var left = ProcessTree.end(this::rest, END);
+        if (!left.isEmpty()) {
+            throw new IOException("processes " + left + " do not end");
         }
     }
 
-    private Set<Long> rest(long root, int depth) throws IOException {
-        var rest = new LinkedHashSet<>(ProcessTree.below(List.of(root)).keySet());
-        rest.remove(root);
-        long parent = root;
-        for (int i = 0; i < depth; i++) {
-            parent = firstChild(parent);
-            rest.remove(parent);
-        }
-        rest.removeAll(snapshotsAmong(rest).values());
+    private synchronized Set<Long> rest() {
+        var rest = new LinkedHashSet<>(ProcessTree.below(List.of(chain.getFirst())).keySet());
+        chain.forEach(rest::remove);
+        find();
+        snapshots.values().forEach(pid -> pid.ifPresent(rest::remove));
         return rest;
-    }
-
-    private static long firstChild(long parent) throws IOException {
-        return ProcessTree.below(List.of(parent)).keySet().stream().skip(1).findFirst()
-                .orElseThrow(() -> new IOException("process " + parent + " has no child"));
     }
 
     /// How many processes of the worker's no cell has started, without those that it is in itself: this one and the
     /// snapshots.
     synchronized int processes() {
-        return supervises ? 1 + snapshots.size() : 0;
+        return chain.isEmpty() ? 0 : 1 + snapshots.size();
     }
 
-    /// Which of these processes are snapshots, by the numbers that they have for the worker, the oldest first.
-    Map<Integer, Long> snapshotsAmong(Collection<Long> pids) {
-        var all = new HashMap<Integer, Long>();
-        pids.forEach(pid -> innerPid(pid).ifPresent(inner -> all.put(inner, pid)));
+    /// How many snapshots have ended that were not told to.
+    synchronized long lost() {
+        return lost + snapshots.values().stream().flatMap(Optional::stream)
+                .filter(pid -> ProcessTree.threads(pid) == 0).count();
+    }
+
+    /// The snapshots that can be found, by the numbers that they have for the worker, the oldest first.
+    synchronized Map<Integer, Long> snapshots() {
+        find();
         var found = new LinkedHashMap<Integer, Long>();
-        synchronized (this) {
-            for (int snapshot : snapshots) {
-                Long pid = all.get(snapshot);
-                if (pid != null) {
-                    found.put(snapshot, pid);
-                }
-            }
-        }
+        snapshots.forEach((inner, outer) -> outer.ifPresent(pid -> found.put(inner, pid)));
+        return found;
+    }
+
+    /// Those of them that may be ended to make room.
+    synchronized Map<Integer, Long> expendableSnapshots() {
+        var found = snapshots();
+        found.keySet().retainAll(expendable().toList());
         return found;
     }
 
     boolean isLive(long pid) {
-        return innerPid(pid).equals(live());
+        return ProcessTree.innerPid(pid).equals(live());
     }
 
     /// Which of these processes go on when what cells have started is ended: the live one and the snapshots; all, while
@@ -225,29 +312,18 @@ final class Supervisor {
             return Set.copyOf(pids);
         }
         // It is the worker that says which they are; one that does anything but sleep is none.
-        var spared = new HashSet<>(snapshotsAmong(pids).values());
+        var spared = new HashSet<>(snapshots().values());
         spared.removeIf(pid -> !ProcessTree.below(List.of(pid)).equals(Map.of(pid, 1)));
         pids.stream().filter(this::isLive).forEach(spared::add);
         return spared;
     }
 
-    /// What each of these snapshots has in memory, in bytes, with its part of what it shares; those that cannot be read
-    /// are left out.
-    Map<Integer, Long> memory(long root) {
+    /// What each of the snapshots has in memory, in bytes, with its part of what it shares; those that cannot be read are
+    /// left out.
+    Map<Integer, Long> memory() {
         var memory = new HashMap<Integer, Long>();
-        snapshotsAmong(ProcessTree.below(List.of(root)).keySet()).forEach(
+        snapshots().forEach(
                 (inner, pid) -> ProcessTree.proportionalBytes(pid).ifPresent(bytes -> memory.put(inner, bytes)));
         return memory;
-    }
-
-    /// The number that a process has in the innermost process namespace.
-    private static Optional<Integer> innerPid(long pid) {
-        try (var lines = Files.lines(Path.of("/proc", Long.toString(pid), "status"))) {
-            return lines.filter(line -> line.startsWith("NSpid:"))
-                    .map(line -> Integer.valueOf(line.substring(line.lastIndexOf('\t') + 1))).findFirst();
-        } catch (IOException | UncheckedIOException e) {
-            // It has ended.
-            return Optional.empty();
-        }
     }
 }

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -32,6 +33,9 @@ final class Ward {
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
     /// A system that has ended a process for its memory is taken for the cause of an end this much later.
     private static final long RECENT_NANOS = TimeUnit.SECONDS.toNanos(2);
+
+    /// For so long the end of what cells have started is waited for, while nothing else is watched.
+    private static final Duration END = Duration.ofSeconds(1);
 
     /// What it is told that it watches.
     interface Subject {
@@ -60,6 +64,8 @@ final class Ward {
     private final Subject subject;
     private final Optional<Cgroup> group;
     private final List<Growth> growing = new ArrayList<>();
+
+    private final SystemMemory systemMemory = new SystemMemory(Path.of("/proc/vmstat"));
 
     private volatile boolean asked;
     private volatile boolean closed;
@@ -161,7 +167,7 @@ final class Ward {
         growing.forEach(Growth::forgive);
         try {
             if (!chain.isEmpty()) {
-                ProcessTree.end(this::others);
+                var _ = ProcessTree.end(this::others, END);
                 // Without namespaces, those whose parents have ended are now this process' and count until then.
                 Child.reapOrphans();
             }
@@ -171,11 +177,9 @@ final class Ward {
         }
     }
 
-    /// Why the process has ended, as far as a limit has to do with it.
-    End explain(End end) {
-        return end.equals(new End.Signaled(Posix.SIGKILL)) && killedForMemory()
-                ? new End.LimitExceeded(Limit.MEMORY)
-                : end;
+    /// Who has sent a SIGKILL that the kernel itself has not sent.
+    End explainKill() {
+        return killedForMemory() ? new End.LimitExceeded(Limit.MEMORY) : new End.Struck(systemMemory.sinceLook());
     }
 
     /// Whether a process was ended just now because of what all have in memory.
@@ -185,7 +189,8 @@ final class Ward {
 
     private long kills() {
         try {
-            return group.isPresent() ? group.get().killsForMemory() : knownKills;
+            // A snapshot that the system has ended has only made room.
+            return group.isPresent() ? group.get().killsForMemory() - supervisor.lost() : knownKills;
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
             return knownKills;
@@ -221,6 +226,7 @@ final class Ward {
             return lookedAtNanos + rest - begun;
         }
         asked = false;
+        systemMemory.look();
         try {
             following = look(begun);
         } catch (IOException e) {
@@ -254,9 +260,7 @@ final class Ward {
                 knownKills = kills;
                 subject.curtailed(Limit.MEMORY);
             }
-            if (group.get().anonymousBytes() > quota.limits().memoryBytes() / 4 * 3) {
-                supervisor.endOldest();
-            }
+            makeRoom();
         } else {
             memory(tree.keySet(), now);
         }
@@ -288,7 +292,7 @@ final class Ward {
         return ProcessTree.below(roots);
     }
 
-    private Set<Long> processes() throws IOException {
+    Set<Long> processes() throws IOException {
         return group.isPresent() ? group.get().processes() : tree().keySet();
     }
 
@@ -327,6 +331,19 @@ final class Ward {
         }
     }
 
+    /// Where the snapshots take much of what little is left, the oldest goes, before the system has to end one.
+    private void makeRoom() throws IOException {
+        long most = quota.limits().memoryBytes();
+        long used = group.orElseThrow().anonymousBytes();
+        if (used > most / 4 * 3) {
+            var others = new HashSet<>(processes());
+            others.removeAll(supervisor.snapshots().values());
+            if (used - others.stream().mapToLong(ProcessTree::anonymousBytes).sum() > most / 4) {
+                supervisor.endOldest();
+            }
+        }
+    }
+
     /// As the system does it for a control group: who has the most is ended. But where there would be room enough without
     /// the snapshots, those are, the oldest first.
     private void memory(Set<Long> pids, long now) {
@@ -335,7 +352,7 @@ final class Ward {
             return;
         }
         // What they share was counted for each.
-        var snapshots = supervisor.snapshotsAmong(pids);
+        var snapshots = supervisor.snapshots();
         long sum = 0;
         long without = 0;
         long largest = 0;
@@ -355,7 +372,7 @@ final class Ward {
             return;
         }
         if (without <= most) {
-            drop(snapshots, sum - most);
+            drop(supervisor.expendableSnapshots(), sum - most);
             return;
         }
         killedAtNanos = now;

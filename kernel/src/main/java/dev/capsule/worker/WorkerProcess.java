@@ -9,6 +9,7 @@ import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -106,6 +107,13 @@ public final class WorkerProcess {
             return Optional.empty();
         }
 
+        /// Nothing has come of the snapshot that was to be woken, which is gone.
+        ///
+        /// @return another to wake; empty to have the worker end
+        default Optional<Integer> sleepsOn(int snapshot) {
+            return Optional.empty();
+        }
+
         /// The running cell has exceeded a limit and is to be stopped. Comes on a thread of the kernel's, and the cell may
         /// have ended meanwhile.
         void exceeded(Limit limit);
@@ -143,6 +151,8 @@ public final class WorkerProcess {
     private Optional<Ward> ward = Optional.empty();
     private Optional<End> verdict = Optional.empty();
     private boolean killed;
+    /// Whether the live process is to end, or has, because the kernel wants it to.
+    private boolean ending;
 
     private volatile Encoding encoding = Encoding.JSON;
     private volatile boolean exited;
@@ -164,6 +174,9 @@ public final class WorkerProcess {
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
     private long lastLookNanos = lastActivityNanos;
+    /// How the process has ended whose place a snapshot takes, and whether one has already let the time pass.
+    private End replaced = new End.Exited(0);
+    private boolean overdueOnce;
     private Frame.Buffering buffering = Frame.Buffering.LINE;
     private final StringBuilder bootOutput = new StringBuilder();
 
@@ -273,6 +286,9 @@ public final class WorkerProcess {
     /// Ends the process that runs the cells, whose end is then told by [Listener#died]. Where there is no supervisor, or it
     /// does not do as it is told, the whole worker ends.
     public void killLive() {
+        synchronized (this) {
+            ending = true;
+        }
         if (supervisor.endLive()) {
             wake();
         } else {
@@ -287,7 +303,26 @@ public final class WorkerProcess {
 
     /// What the snapshots have in memory, in bytes by their numbers; those that cannot be read are left out.
     public Map<Integer, Long> memoryOfSnapshots() {
-        return launched().map(child -> supervisor.memory(child.pid())).orElse(Map.of());
+        return supervisor.memory();
+    }
+
+    /// What all processes of the worker use now; empty when there is none. Reads files for some milliseconds, and waits for
+    /// nothing that the worker does.
+    public Optional<Usage> usage() {
+        var child = launched();
+        if (child.isEmpty() || exited) {
+            return Optional.empty();
+        }
+        Set<Long> pids;
+        try {
+            pids = ward().isPresent()
+                    ? ward().get().processes()
+                    : ProcessTree.below(List.of(child.get().pid())).keySet();
+        } catch (IOException e) {
+            // It has just ended.
+            return Optional.empty();
+        }
+        return Optional.of(Usage.of(pids, launchDepth()));
     }
 
     /// Ends the process and all that it started, now.
@@ -450,7 +485,7 @@ public final class WorkerProcess {
             poll.set(REPORTS_SLOT, supervisor.descriptor(), Posix.POLLIN);
             poll.set(REQUESTS_SLOT, requests.hasBacklog() ? requests.descriptor() : -1, Posix.POLLOUT);
             poll.set(CONTROL_SLOT, control.hasBacklog() ? control.descriptor() : -1, Posix.POLLOUT);
-            await(poll, output.pendingBytes() > 0 || holdsBack);
+            await(poll, output, target, output.pendingBytes() > 0 || holdsBack);
             if (poll.ready(WAKE_SLOT)) {
                 Posix.read(wakePipe.readEnd(), target.asSlice(0, 1_024));
             }
@@ -472,7 +507,8 @@ public final class WorkerProcess {
         return finish(output, target);
     }
 
-    private void await(Posix.PollSet poll, boolean batching) throws IOException {
+    private void await(Posix.PollSet poll, RawOutput output, MemorySegment target, boolean batching)
+            throws IOException {
         long now = System.nanoTime();
         if (said && now - lastLookNanos >= LOOK_NANOS) {
             lastLookNanos = now;
@@ -483,9 +519,7 @@ public final class WorkerProcess {
         if (due.isPresent()) {
             nanos = Math.max(0, due.getAsLong() - now);
             if (nanos == 0) {
-                LOG.log(Level.WARNING, "ending the worker: its supervisor does not do as it is told");
-                kill();
-                nanos = -1;
+                overdue(output, target);
             }
         } else if (silentSinceNanos.isPresent()) {
             nanos = Math.max(0, silentSinceNanos.getAsLong() + EXIT_GRACE_NANOS - now);
@@ -548,8 +582,11 @@ public final class WorkerProcess {
             if (supervisor.live().filter(pid -> pid == died.pid()).isEmpty()) {
                 drainFrames(output, target);
             }
+            boolean wasToWake = supervisor.waking().filter(pid -> pid == died.pid()).isPresent();
             boolean wasLive = supervisor.buried(died.pid());
-            if (wasLive) {
+            if (wasToWake) {
+                wakeAnother(output, target);
+            } else if (wasLive) {
                 replace(explain(End.ofStatus(died.status())), output, target);
             } else if (said) {
                 listener.frame(died);
@@ -562,12 +599,7 @@ public final class WorkerProcess {
 
     /// The live process is gone: hands on what it has left, and has a snapshot take its place.
     private void replace(End how, RawOutput output, MemorySegment target) throws IOException {
-        try {
-            supervisor.endRest(launched().orElseThrow().pid(), launchDepth());
-        } catch (IOException e) {
-            LOG.log(Level.WARNING, () -> "ending the worker: of what it has started, " + e.getMessage());
-            setVerdict(how);
-            kill();
+        if (!endRest(how)) {
             return;
         }
         drainFrames(output, target);
@@ -575,14 +607,33 @@ public final class WorkerProcess {
         output.flushAll();
         decoder.reset();
         var end = verdict().orElse(how);
-        var snapshot = listener.died(end);
+        overdueOnce = false;
+        wake(listener.died(end), end, target);
+    }
+
+    /// Ends what is left of a process that is no more; of the whole worker if that does not work.
+    private boolean endRest(End how) {
+        try {
+            supervisor.endRest();
+            return true;
+        } catch (IOException e) {
+            LOG.log(Level.WARNING, () -> "ending the worker: of what it has started, " + e.getMessage());
+            setVerdict(how);
+            kill();
+            return false;
+        }
+    }
+
+    private void wake(Optional<Integer> snapshot, End how, MemorySegment target) throws IOException {
         if (snapshot.isEmpty()) {
-            setVerdict(end);
+            setVerdict(how);
             kill();
             return;
         }
+        replaced = how;
         synchronized (this) {
             verdict = Optional.empty();
+            ending = false;
         }
         running = Optional.empty();
         silentSinceNanos = OptionalLong.empty();
@@ -594,13 +645,50 @@ public final class WorkerProcess {
         supervisor.wake(snapshot.get());
     }
 
+    /// The snapshot that was to serve has died, or not done so in time.
+    private void wakeAnother(RawOutput output, MemorySegment target) throws IOException {
+        int snapshot = supervisor.waking().orElseThrow();
+        LOG.log(Level.WARNING, () -> "snapshot " + snapshot + " has not woken");
+        supervisor.giveUp();
+        if (!endRest(replaced)) {
+            return;
+        }
+        // It may have said just now that it serves.
+        discard(frames.readEnd(), target);
+        output.drain();
+        decoder.reset();
+        wake(listener.sleepsOn(snapshot), replaced, target);
+    }
+
+    private void overdue(RawOutput output, MemorySegment target) throws IOException {
+        if (supervisor.waking().isPresent() && !overdueOnce) {
+            overdueOnce = true;
+            wakeAnother(output, target);
+        } else {
+            LOG.log(Level.WARNING, "ending the worker: its supervisor does not do as it is told");
+            supervisor.giveUp();
+            kill();
+        }
+    }
+
     private End explain(End how) {
-        return ward().map(watched -> watched.explain(how)).orElse(how);
+        if (!how.equals(new End.Signaled(Posix.SIGKILL)) || isEnding()) {
+            return how;
+        }
+        return ward().map(Ward::explainKill).orElse(new End.Struck(End.Struck.Memory.UNKNOWN));
+    }
+
+    private synchronized boolean isEnding() {
+        return killed || ending;
     }
 
     /// Takes back what was sent to a process that is gone.
     private static void empty(PipeWriter writer, int readEnd, MemorySegment target) throws IOException {
         writer.discard();
+        discard(readEnd, target);
+    }
+
+    private static void discard(int readEnd, MemorySegment target) throws IOException {
         var poll = new Posix.PollSet(1);
         poll.set(0, readEnd, Posix.POLLIN);
         while (poll.await(0)) {
@@ -636,6 +724,7 @@ public final class WorkerProcess {
                 encoding = hello.encoding();
                 boolean supervised = hello.offers().contains("snapshot");
                 if (supervised) {
+                    stands();
                     supervisor.serves(hello.pid());
                 } else {
                     List.of(requestsReadEnd, controlReadEnd).forEach(this::closeOurs);
@@ -650,7 +739,7 @@ public final class WorkerProcess {
             }
             case Frame.Resolve(var id, _, _) -> settled(id, output);
             case Frame.Reject(var id, _, _, _, _) -> settled(id, output);
-            case Frame.Snapshot(var pid, _) -> supervisor.keeps(pid);
+            case Frame.Snapshot(var pid, var after) -> supervisor.keeps(pid, after.isEmpty());
             case Frame.NoSnapshot _ -> {
             }
             case Frame.Revived(var pid, _) -> supervisor.serves(pid);
@@ -659,6 +748,15 @@ public final class WorkerProcess {
                 output.flush();
         }
         listener.frame(frame);
+    }
+
+    private void stands() {
+        try {
+            supervisor.stands(launched().orElseThrow().pid(), launchDepth());
+        } catch (IOException e) {
+            // It is ending.
+            throw new UncheckedIOException(e);
+        }
     }
 
     private void settled(String id, RawOutput output) {

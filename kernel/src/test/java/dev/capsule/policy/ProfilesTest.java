@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.policy.Profile.Form;
+import dev.capsule.policy.Profile.Interrupt;
 import dev.capsule.policy.Profile.Leave;
 import dev.capsule.policy.Profile.Limits;
 import dev.capsule.policy.Profile.MimeTypes;
@@ -57,7 +58,7 @@ class ProfilesTest {
         assertEquals(new Profile("default", Profile.DEFAULT.files(), Network.NONE,
                 new Limits(4L << 30, was.processes(), was.descriptors(), was.fileBytes(), was.tmpBytes(),
                         was.workspaceGrowthBytes(), new Deadline.After(Duration.ofMinutes(10)), was.outputBytes()),
-                Profile.DEFAULT.outputs()), profile);
+                Profile.DEFAULT.interrupt(), Profile.DEFAULT.outputs()), profile);
     }
 
     @Test
@@ -66,18 +67,24 @@ class ProfilesTest {
                 """
                         {"mine": {"extends": "locked", "files": "workspace", "network": "none", "memory": "1 GiB", "processes": 99,
                           "descriptors": 300, "fileSize": "2 MiB", "tmp": "3 MiB", "workspaceGrowth": "4 KiB",
-                          "cellDeadline": "never", "output": "5 MiB", "comms": "allowed", "payloads": "allowed",
+                          "cellDeadline": "never", "interrupt": {"killAfter": "1 min", "signalAfter": "3 s"}, "output": "5 MiB", "comms": "allowed", "payloads": "allowed",
                           "mimeTypes": {"image/png": "withheld", "image/jpeg": "withheld", "application/json": "withheld",
                                         "text/html": "framed", "text/markdown": "escaped", "image/webp": "as-is"}}}
                         """)
                 .get("mine");
         assertEquals(new Profile("mine", Profile.Files.WORKSPACE, Network.NONE,
                 new Limits(1L << 30, 99, 300, 2 << 20, 3 << 20, 4 << 10, new Deadline.Never(), 5 << 20),
-                new Outputs(
+                new Interrupt(Duration.ofSeconds(3), Duration.ofMinutes(1)), new Outputs(
                         new MimeTypes.Only(Map.of("text/plain", Form.AS_IS, "text/html", Form.FRAMED, "text/markdown",
                                 Form.ESCAPED, "image/webp", Form.AS_IS)),
                         Leave.ALLOWED, Leave.ALLOWED)),
                 profile);
+    }
+
+    @Test
+    void oneStepOfTheInterruptMayChangeAlone() {
+        assertEquals(new Interrupt(Duration.ofSeconds(1), Profile.DEFAULT.interrupt().killAfter()),
+                parse("{\"default\": {\"interrupt\": {\"signalAfter\": \"1 s\"}}}").get("default").interrupt());
     }
 
     @Test
@@ -92,12 +99,18 @@ class ProfilesTest {
     @Test
     void errorsNameFileKeyValueAndLimit() {
         assertEquals("profiles.json: default has an unknown key \"ram\"; known are extends, files, network, memory, "
-                + "processes, descriptors, fileSize, tmp, workspaceGrowth, cellDeadline, output, mimeTypes, comms, "
-                + "payloads", error("{\"default\": {\"ram\": 1}}"));
+                + "processes, descriptors, fileSize, tmp, workspaceGrowth, cellDeadline, interrupt, output, mimeTypes, "
+                + "comms, payloads", error("{\"default\": {\"ram\": 1}}"));
         assertEquals("profiles.json: default.memory is 4096; allowed is a size from \"64 MiB\" to \"16 TiB\", such as "
                 + "\"2 GiB\"", error("{\"default\": {\"memory\": 4096}}"));
         assertEquals("profiles.json: default.processes is 1000000000000; allowed is a whole number from 8 to 1048576",
                 error("{\"default\": {\"processes\": 1000000000000}}"));
+        assertEquals("profiles.json: default.interrupt.killAfter is \"11 min\"; allowed is a time from \"1 s\" to "
+                + "\"10 min\", such as \"5 s\"", error("{\"default\": {\"interrupt\": {\"killAfter\": \"11 min\"}}}"));
+        assertEquals(
+                "profiles.json: default.interrupt.killAfter is \"5 s\"; allowed is a time above signalAfter, which is "
+                        + "\"60 s\"",
+                error("{\"default\": {\"interrupt\": {\"signalAfter\": \"1 min\"}}}"));
         // Who starts a kernel with the machine's network is to see so: no file gives it.
         assertEquals("profiles.json: default.network is \"host\"; allowed is \"none\"; this machine's network is only "
                 + "given when a kernel is installed or launched, with --network host",
@@ -129,6 +142,14 @@ class ProfilesTest {
             {"default": {"cellDeadline": "none"}}
             {"default": {"cellDeadline": 30}}
             {"default": {"cellDeadline": "999 h"}}
+            {"default": {"interrupt": "5 s"}}
+            {"default": {"interrupt": {"killAfter": "11 min"}}}
+            {"default": {"interrupt": {"killAfter": "2 s"}}}
+            {"default": {"interrupt": {"signalAfter": "0 s"}}}
+            {"default": {"interrupt": {"signalAfter": "2s"}}}
+            {"default": {"interrupt": {"signalAfter": "5 s"}}}
+            {"default": {"interrupt": {"signalAfter": null}}}
+            {"default": {"interrupt": {"stopAfter": "3 s"}}}
             {"default": {"files": "WORKSPACE"}}
             {"default": {"comms": false}}
             {"default": {"mimeTypes": ["text/html"]}}
@@ -168,7 +189,9 @@ class ProfilesTest {
                 "network: none but a loopback of its own", "memory: 512 MiB",
                 "processes and threads: 64, each with up to 256 open descriptors",
                 "disk: files of up to 64 MiB, 64 MiB in /tmp, 64 MiB more in the workspace than at the start",
-                "time: a cell may run for 30 s", "output: 1 MiB from each cell",
+                "time: a cell may run for 30 s",
+                "interrupt: a cell that goes on for 2 s gets a signal from outside, after 5 s its worker is killed",
+                "output: 1 MiB from each cell",
                 "shown: application/json, image/jpeg, image/png, text/plain", "comms (widgets): withheld",
                 "payloads (next cell's text): withheld"), Profile.LOCKED.describe());
         assertTrue(Profile.DEFAULT.describe().contains("shown: application/json, image/gif, image/jpeg, image/png, "

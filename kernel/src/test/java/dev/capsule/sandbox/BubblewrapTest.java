@@ -82,7 +82,7 @@ class BubblewrapTest {
                 --remount-ro /dev --remount-ro / --seccomp 9
                 """), arguments(launch));
         assertEquals(words("""
-                /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 8 --
+                /usr/bin/choom -n 100 -- /usr/bin/bwrap --args 8 --
                 /usr/bin/prlimit --nproc=276 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
                 /usr/bin/python3 /usr/share/worker/main.py
                 """), launch.command());
@@ -148,7 +148,7 @@ class BubblewrapTest {
         var launch = launch(Profile.DEFAULT, Tier.L1, TOOLS, VENV, GUARDED, DEDICATED);
         assertEquals(words("""
                 /usr/bin/setpriv --reuid=1879048200 --regid=1879048200 --clear-groups --inh-caps=-all
-                --ambient-caps=-all --bounding-set=-all -- /usr/bin/choom -n 500 -- /usr/bin/bwrap --args 8 --
+                --ambient-caps=-all --bounding-set=-all -- /usr/bin/choom -n 100 -- /usr/bin/bwrap --args 8 --
                 """), launch.command().subList(0, 16));
         assertEquals(new Staging(List.of(new Tree(NOTEBOOKS, new Owners.Mapped(42)),
                 new Tree(NOTEBOOKS.resolve(".venv"), new Owners.Unchanged()),

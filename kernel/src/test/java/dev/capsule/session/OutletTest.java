@@ -266,7 +266,8 @@ class OutletTest {
     @Test
     void aPagerObeysTheMimeTypes() {
         var outlet = new Outlet(new Profile("own", Profile.LOCKED.files(), Profile.LOCKED.network(),
-                Profile.LOCKED.limits(), new Outputs(new MimeTypes.Only(Map.of("text/plain", Form.AS_IS)),
+                Profile.LOCKED.limits(), Profile.LOCKED.interrupt(),
+                new Outputs(new MimeTypes.Only(Map.of("text/plain", Form.AS_IS)),
                         Leave.WITHHELD, Leave.WITHHELD)));
         byte[] json = "[{\"source\":\"page\",\"data\":{\"text/plain\":\"help\",\"text/html\":\"<b>\"},\"start\":2}]"
                 .getBytes(UTF_8);

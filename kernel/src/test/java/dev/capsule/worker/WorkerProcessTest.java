@@ -113,6 +113,12 @@ class WorkerProcessTest {
     }
 
     @Test
+    void aKillByAnotherIsToldApartFromOurs() throws Exception {
+        start(frame(HELLO) + "kill -KILL $$");
+        assertInstanceOf(End.Struck.class, recorder.awaitEnd());
+    }
+
+    @Test
     void garbageEndsTheWorker() throws Exception {
         start(frame(HELLO) + "printf 'this is no frame' >&4; read line");
         var end = assertInstanceOf(End.Violation.class, recorder.awaitEnd());
