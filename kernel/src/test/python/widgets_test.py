@@ -4,6 +4,7 @@ import json
 import os
 import re
 import unittest
+from collections import defaultdict, deque
 
 import nbclient
 from jupyter_client.kernelspec import KernelSpec
@@ -32,6 +33,8 @@ class FrontEnd:
         # The state of each open model by its comm's id, and the requests in the order in which they were made.
         self.models = {}
         self.requests = []
+        # What is published and not asked for yet, by its request.
+        self._published = defaultdict(deque)
 
     def close(self):
         self.client.stop_channels()
@@ -89,13 +92,13 @@ class FrontEnd:
         """What is published for a request, up to and including the first message that is wanted."""
         published = []
         while True:
+            while self._published[msg_id]:
+                published.append(self._published[msg_id].popleft())
+                if wanted(published[-1]):
+                    return published
             message = self.client.get_iopub_msg(timeout=PATIENCE)
             self._follow(message)
-            # That of others is none that a test has asked for: each waits for the end of what it asks.
-            if message["parent_header"].get("msg_id") == msg_id:
-                published.append(message)
-                if wanted(message):
-                    return published
+            self._published[message["parent_header"].get("msg_id")].append(message)
 
     def finish(self, msg_id):
         self.requests.append(msg_id)
