@@ -43,17 +43,17 @@ class Displays:
             if self._wake.locked():
                 self._wake.release()
 
-    def emit(self, kind, fields, buffers=()):
+    def emit(self, kind, fields, buffers=(), waits=True):
         execution = self._executions.current()
         if execution is None:
             raise TooEarly("nothing can be shown before the first cell")
-        here = self._executions.runs_here(execution)
+        here = waits and self._executions.runs_here(execution)
         header = {"emit": kind, "id": execution.id, **fields}
         if here:
             header["ack"] = True
         parts = self._connection.encode(header, buffers)
         execution.account(parts)
-        if execution is self._executions.running:
+        if waits and execution is self._executions.running:
             self._streams.flush()
         if not here:
             self._connection.write(parts)

@@ -50,6 +50,10 @@ class PlainEngine:
             self._namespace.add_output(value, cell.count)
         return formatting.bundle(value)
 
+    def call(self, function, *args):
+        """Calls what a cell wants to be called for a front end, such as a widget's callback."""
+        self._loop.run_beside(function, *args)
+
     def describe(self, error):
         """What is told of an exception."""
         return tracebacks.describe(error)

@@ -23,6 +23,9 @@ class Execution:
 
     def __init__(self, header):
         self.id = header["id"]
+        # What the front end calls it, and of what kind it is there.
+        self.request = header["request"]
+        self.msg_type = "execute_request"
         self.count = header["execution_count"]
         self.silent = header["silent"]
         self.store_history = header["store_history"] and not self.silent
@@ -35,8 +38,16 @@ class Execution:
     @classmethod
     def without_code(cls, header):
         """One that runs what the kernel wants, and shows nothing."""
-        unseen = {"execution_count": 0, "silent": True, "store_history": False, "allow_stdin": False}
+        unseen = {"request": "", "execution_count": 0, "silent": True, "store_history": False, "allow_stdin": False}
         return cls({**header, **unseen, "user_expressions": {}})
+
+    @classmethod
+    def of_comm(cls, header):
+        """Of the handling of a comm's message, which is like a cell's run, but none that counts."""
+        unseen = {"execution_count": 0, "silent": False, "store_history": False, "allow_stdin": False}
+        handling = cls({**header, **unseen, "user_expressions": {}})
+        handling.msg_type = "comm_" + header["kind"]
+        return handling
 
     def account(self, parts):
         """Counts an encoded frame that is about to be sent. Raises OutputLimit."""

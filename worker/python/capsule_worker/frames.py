@@ -185,6 +185,7 @@ _FROM_KERNEL = {
     ("open", "execute"): (
         {
             "id": str,
+            "request": str,
             "execution_count": int,
             "silent": bool,
             "store_history": bool,
@@ -196,6 +197,7 @@ _FROM_KERNEL = {
     ("open", "complete"): ({"id": str, "cursor": int}, 1),
     ("open", "inspect"): ({"id": str, "cursor": int, "detail": int}, 1),
     ("open", "is_complete"): ({"id": str}, 1),
+    ("open", "comm"): ({"id": str, "kind": str, "request": str}, None),
     ("open", "snapshot"): ({"id": str}, 0),
     ("open", "checkpoint"): ({"id": str, "limit": int}, 0),
     ("open", "restore"): ({"id": str, "names": list, "blobs": list, "packages": list}, 0),

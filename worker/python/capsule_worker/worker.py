@@ -3,7 +3,8 @@
 import os
 import sys
 
-from . import __version__, formatting, frames, sources, supervisor, tracebacks
+from . import __version__, comms, formatting, frames, sources, supervisor, tracebacks
+from .comms import Comms
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
@@ -19,6 +20,7 @@ from .stdin import Stdin
 from .streams import Streams
 
 _PROTOCOL = 1
+_OFFERS = ("execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore")
 
 
 def main():
@@ -42,6 +44,7 @@ class Worker:
         self._streams = Streams(self._connection, self._executions)
         self._displays = Displays(self._connection, self._executions, self._streams, self._interrupts)
         self._displays.install()
+        self._comms = Comms(self._displays, self._executions)
         self._promises = Promises()
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
@@ -84,7 +87,7 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": ["execute", "complete", "inspect", "is_complete", "checkpoint", "restore", *["snapshot"] * supervised],
+                "offers": [*_OFFERS, *["snapshot"] * supervised],
             }
         )
         if encoding == "msgpack":
@@ -101,6 +104,7 @@ class Worker:
         Stdin(self._connection, self._executions, self._streams, self._promises).install(watch)
         self._executions.follow_threads(watch)
         self._loop.watch_imports(watch)
+        self._comms.install(watch)
         sources.watch_imports(watch)
         os.register_at_fork(after_in_child=self._forked)
         self._interrupts.install()
@@ -138,10 +142,12 @@ class Worker:
         if kind == "snapshot":
             self._keep(header["id"])
             return
-        if kind in ("checkpoint", "restore"):
-            self._settled = False
+        self._settled = False
+        if kind in ("comm", "checkpoint", "restore"):
             if self._snapshots.catch_up("()"):
                 self._revive()
+            elif kind == "comm":
+                self._guard(header, self._handle, header, buffers)
             else:
                 self._guard(header, self._execute, Execution.without_code(header), getattr(self, "_" + kind), header)
             return
@@ -149,7 +155,6 @@ class Worker:
             text = str(buffers[0], "utf-8")
         except UnicodeDecodeError as error:
             raise FrameError(f"code of {kind} is not UTF-8: {error}") from None
-        self._settled = False
         if kind == "execute" and self._snapshots.catch_up(text):
             self._revive()
             return
@@ -177,7 +182,7 @@ class Worker:
         self._displays.begin()
         self._streams.follow(self._loop.busy())
         self._streams.begin()
-        if self._notice:
+        if self._notice and cell.count:
             print(self._notice, file=sys.stderr)
             self._notice = None
         try:
@@ -294,6 +299,21 @@ class Worker:
         if self._child:
             self._leave_child(None)
         return [self._connection.encode({"resolve": cell.id, **told})]
+    # Comms
+
+    def _handle(self, header, buffers):
+        if header["kind"] not in ("open", "msg", "close") or len(buffers) < 2:
+            raise FrameError(f"comm of kind {header['kind']!r} with {len(buffers)} buffers")
+        content, metadata, *rest = buffers
+        message = comms.message(header["request"], header["kind"], content, metadata, rest)
+        self._execute(Execution.of_comm(header), self._handled, message)
+
+    def _handled(self, handling, message):
+        self._engine.call(self._comms.handle, message)
+        if self._child:
+            self._leave_child(None)
+        self._engine.finish()
+        return [self._connection.encode({"resolve": handling.id}, [b"{}", b"[]"])]
 
     # Questions
 
@@ -339,7 +359,7 @@ class Worker:
         self._connection.renew()
         self._loop.renew()
         self._control.restart()
-        self._connection.send({"signal": "revived", "pid": os.getpid()})
+        self._connection.send({"signal": "revived", "pid": os.getpid(), "comms": self._comms.open_targets()})
 
     def _add_inputs(self, counts, buffers):
         if len(counts) != len(buffers):

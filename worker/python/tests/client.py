@@ -154,6 +154,7 @@ class Worker:
         header = {
             "open": "execute",
             "id": f"e{os.urandom(4).hex()}",
+            "request": "",
             "execution_count": self.count,
             "silent": False,
             "store_history": not options.get("silent", False),

@@ -27,7 +27,9 @@ class Lifecycle(unittest.TestCase):
         worker = self.worker()
         self.assertEqual(worker.hello["pid"], worker.pid)
         self.assertEqual((worker.hello["protocol"], worker.hello["language"]["name"]), (1, "python"))
-        self.assertEqual(worker.hello["offers"], ["execute", "complete", "inspect", "is_complete", "checkpoint", "restore"])
+        self.assertEqual(
+            worker.hello["offers"], ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore"]
+        )
 
     def test_runs_as_a_module_too(self):
         worker = self.worker(arguments=["-m", "capsule_worker"], folder=os.path.dirname(PACKAGE))

@@ -62,6 +62,18 @@ class IPythonEngine:
             displays.show_result(*held)
         raise error
 
+    def call(self, function, *args):
+        """Calls what a cell wants to be called for a front end, such as a widget's callback."""
+        shell = self._shell
+        shell.told = None
+        with shell.builtin_trap:
+            shell.events.trigger("pre_execute")
+            try:
+                self._loop.run_beside(function, *args)
+            finally:
+                # Shows the figures that matplotlib's backend has left.
+                shell.events.trigger("post_execute")
+
     def describe(self, error):
         """What is told of an exception."""
         told = self._shell.told

@@ -17,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.payload import PayloadManager
 from traitlets import Any, CBool, Instance, Type, default, observe
 
-from .. import displays, formatting, tracebacks
+from .. import comms, displays, formatting, tracebacks
 from ..connection import Forked
 from . import processes, profile
 from .completion import Completion
@@ -241,6 +241,19 @@ class Shell(InteractiveShell):
     @default("exiter")
     def _default_exiter(self):
         return ZMQExitAutocall(self)
+
+    # What widgets ask
+
+    @property
+    def kernel(self):
+        return comms.kernel()
+
+    def get_parent(self):
+        """The request that is being served, as ipykernel's shell has it."""
+        return comms.parent()
+
+    def set_parent(self, parent):
+        """What is shown belongs to the cell or message whose code shows it, whatever a library wants."""
 
     # What the front end does
 

@@ -76,6 +76,17 @@ public final class Fields {
         return new Fields(fields);
     }
 
+    Map<String, String> stringMap(String name) {
+        var strings = new LinkedHashMap<String, String>();
+        object(name).header.forEach((key, value) -> {
+            if (!(value instanceof String string)) {
+                throw new FrameException("frame header: %s is not a map of strings".formatted(name));
+            }
+            strings.put(key, string);
+        });
+        return strings;
+    }
+
     private <T> T require(String name, Class<T> type, String expected) {
         Object value = header.get(name);
         if (!type.isInstance(value)) {

@@ -3,6 +3,7 @@ package dev.capsule.frame;
 import com.fasterxml.jackson.core.JsonToken;
 import java.util.Collections;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.SortedMap;
@@ -13,6 +14,9 @@ public sealed interface Frame {
 
     /// Longer ids are refused.
     int MAX_ID_CHARS = 64;
+
+    /// Longer ids and targets of comms are refused.
+    int MAX_COMM_NAME_CHARS = 256;
 
     /// From the kernel. [Cancel] to [Refuse] go on control, the rest on requests.
     sealed interface ToWorker extends Frame {}
@@ -33,6 +37,16 @@ public sealed interface Frame {
         }
     }
 
+    /// What a message of a comm does.
+    enum CommKind {
+        OPEN, MSG, CLOSE;
+
+        /// As the protocol names it.
+        public String wireName() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /// How the worker buffers descriptors 1 and 2.
     enum Buffering {
         LINE, BLOCK
@@ -45,7 +59,9 @@ public sealed interface Frame {
         }
     }
 
-    record Execute(String id, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
+    /// @param request the front end's name for it, its `msg_id`
+    record Execute(String id, String request, int executionCount, boolean silent, boolean storeHistory,
+            boolean allowStdin,
             Map<String, String> userExpressions, String code) implements ToWorker {
         public Execute {
             userExpressions = Map.copyOf(userExpressions);
@@ -60,6 +76,20 @@ public sealed interface Frame {
     record Inspect(String id, int cursor, int detail, String code) implements ToWorker {}
 
     record IsComplete(String id, String code) implements ToWorker {}
+
+    /// A message of a comm from a front end.
+    ///
+    /// @param request the front end's name for it, its `msg_id`
+    /// @param content of Jupyter's message, JSON as received; so is the metadata
+    record CommRequest(String id, CommKind kind, String request, byte[] content, byte[] metadata,
+            List<byte[]> buffers) implements ToWorker {
+        /// More buffers do not fit beside content and metadata.
+        public static final int MAX_BUFFERS = FrameCodec.MAX_BUFFERS - 2;
+
+        public CommRequest {
+            buffers = List.copyOf(buffers);
+        }
+    }
 
     /// Asks for a snapshot of the state as it is.
     record Keep(String id) implements ToWorker {}
@@ -126,7 +156,13 @@ public sealed interface Frame {
     record NoSnapshot(String after, String reason) implements FromWorker {}
 
     /// The process that was woken from a snapshot serves.
-    record Revived(int pid) implements FromWorker {}
+    ///
+    /// @param comms the targets of those that are open in it, by their ids
+    record Revived(int pid, Map<String, String> comms) implements FromWorker {
+        public Revived {
+            comms = Map.copyOf(comms);
+        }
+    }
 
     /// From the supervisor alone: a process has ended.
     ///
@@ -150,6 +186,23 @@ public sealed interface Frame {
                 FromWorker {
         public ShownError {
             traceback = List.copyOf(traceback);
+        }
+    }
+
+    /// A message of a comm to the front ends.
+    ///
+    /// @param target empty unless it opens the comm
+    /// @param data a JSON value; the metadata is an object
+    record Comm(String id, CommKind kind, String commId, String target, byte[] data, byte[] metadata,
+            List<byte[]> buffers, boolean ack) implements FromWorker {
+        /// @throws FrameException if a name is too long, or what is to be JSON is not
+        public Comm {
+            if (commId.length() > MAX_COMM_NAME_CHARS || target.length() > MAX_COMM_NAME_CHARS) {
+                throw new FrameException("comm id or target of over %d characters".formatted(MAX_COMM_NAME_CHARS));
+            }
+            Encoding.checkJson("data of a comm", data, JsonToken.NOT_AVAILABLE);
+            Encoding.checkJson("metadata of a comm", metadata, JsonToken.START_OBJECT);
+            buffers = List.copyOf(buffers);
         }
     }
 

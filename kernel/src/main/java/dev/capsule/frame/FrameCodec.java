@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Turns frames into bytes and the parts of a received frame into a typed one (`worker/PROTOCOL.md`, sections 2 to 4).
@@ -32,6 +33,7 @@ public final class FrameCodec {
                     encodings.stream().map(Encoding::wireName).toList(), "limits",
                     header("header", headerLimit, "buffers", buffersLimit));
             case Frame.Execute execute -> bytes(encoding, code(execute.code()), "open", "execute", "id", execute.id(),
+                    "request", execute.request(),
                     "execution_count", execute.executionCount(), "silent", execute.silent(), "store_history",
                     execute.storeHistory(), "allow_stdin", execute.allowStdin(), "user_expressions",
                     execute.userExpressions());
@@ -40,6 +42,9 @@ public final class FrameCodec {
             case Frame.Inspect(var id, var cursor, var detail, var code) -> bytes(encoding, code(code), "open",
                     "inspect", "id", id, "cursor", cursor, "detail", detail);
             case Frame.IsComplete(var id, var code) -> bytes(encoding, code(code), "open", "is_complete", "id", id);
+            case Frame.CommRequest(var id, var kind, var request, var content, var metadata, var buffers) -> bytes(
+                    encoding, Stream.concat(Stream.of(content, metadata), buffers.stream()).toList(), "open", "comm",
+                    "id", id, "kind", kind.wireName(), "request", request);
             case Frame.Keep(var id) -> bytes(encoding, List.of(), "open", "snapshot", "id", id);
             case Frame.Checkpoint(var id, var limit) -> bytes(encoding, List.of(), "open", "checkpoint", "id", id,
                     "limit", limit);
@@ -172,7 +177,8 @@ public final class FrameCodec {
             case "ready" -> new Frame.Ready();
             case "snapshot" -> new Frame.Snapshot(fields.integer("pid"), id(fields, "after"));
             case "no_snapshot" -> new Frame.NoSnapshot(id(fields, "after"), fields.string("reason"));
-            case "revived" -> new Frame.Revived(fields.integer("pid"));
+            case "revived" -> new Frame.Revived(fields.integer("pid"),
+                    fields.has("comms") ? fields.stringMap("comms") : Map.of());
             case "died" -> new Frame.Died(fields.integer("pid"), fields.integer("status"));
             default -> throw new FrameException("unknown signal \"" + fields.string("signal") + "\"");
         };
@@ -199,6 +205,15 @@ public final class FrameCodec {
             case "stream" -> new Frame.LateStream(id, stream(fields.string("name")), only("stream", buffers));
             case "part" -> new Frame.Part(id, fields.integer("blob"), only("part", buffers));
             case "fetch" -> new Frame.Fetch(id, fields.integer("blob"));
+            case "comm" -> {
+                if (buffers.size() < 2) {
+                    throw new FrameException(
+                            "comm frame has %d buffers, not data and metadata".formatted(buffers.size()));
+                }
+                yield new Frame.Comm(id, commKind(fields.string("kind")), fields.string("comm_id"),
+                        fields.optionalString("target_name").orElse(""), buffers.get(0), buffers.get(1),
+                        buffers.subList(2, buffers.size()), ack);
+            }
             case "clear_output" -> new Frame.ClearOutput(id, fields.bool("wait"), ack);
             default -> throw new FrameException("unknown emit \"" + fields.string("emit") + "\"");
         };
@@ -220,6 +235,15 @@ public final class FrameCodec {
             }
         }
         throw new FrameException("stream \"" + name + "\" is neither stdout nor stderr");
+    }
+
+    private static Frame.CommKind commKind(String name) {
+        for (var kind : Frame.CommKind.values()) {
+            if (kind.wireName().equals(name)) {
+                return kind;
+            }
+        }
+        throw new FrameException("kind \"" + name + "\" of a comm frame is not open, msg or close");
     }
 
     private static byte[] only(String kind, List<byte[]> buffers) {

@@ -209,16 +209,34 @@ public final class Content {
         });
     }
 
-    /// No target can be opened yet, so there is never a comm to list.
-    public static byte[] commInfo() {
-        return ascii("{\"status\":\"ok\",\"comms\":{}}");
+    /// @param comms the targets of comms by their ids
+    public static byte[] commInfo(Map<String, String> comms) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeObjectFieldStart("comms");
+            for (var comm : comms.entrySet()) {
+                json.writeObjectFieldStart(comm.getKey());
+                json.writeStringField("target_name", comm.getValue());
+                json.writeEndObject();
+            }
+            json.writeEndObject();
+        });
     }
 
-    public static byte[] commClose(String commId) {
+    /// For `comm_open`.
+    public static byte[] commOpen(String commId, String targetName, byte[] dataJson) {
         return Json.object(json -> {
             json.writeStringField("comm_id", commId);
-            json.writeObjectFieldStart("data");
-            json.writeEndObject();
+            json.writeStringField("target_name", targetName);
+            raw(json, "data", dataJson);
+        });
+    }
+
+    /// For `comm_msg` and `comm_close`; both have data, be it empty.
+    public static byte[] comm(String commId, byte[] dataJson) {
+        return Json.object(json -> {
+            json.writeStringField("comm_id", commId);
+            raw(json, "data", dataJson);
         });
     }
 

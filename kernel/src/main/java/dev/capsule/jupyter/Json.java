@@ -47,11 +47,26 @@ final class Json {
     ///
     /// @throws WireException if the bytes are not exactly one JSON object; `what` names them in the message
     static JsonObject parse(String what, byte[] bytes) {
+        return parseWithout("", what, bytes);
+    }
+
+    /// The same, but the value of one field is only looked at, and is null.
+    static JsonObject parseWithout(String skipped, String what, byte[] bytes) {
         try (var json = FACTORY.createParser(bytes)) {
             if (json.nextToken() != JsonToken.START_OBJECT) {
                 throw new WireException(what + " is not a JSON object");
             }
-            var fields = readObject(json);
+            var fields = new LinkedHashMap<String, @Nullable Object>();
+            for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
+                var first = json.nextToken();
+                if (name.equals(skipped)) {
+                    json.skipChildren();
+                    json.finishToken();
+                    fields.put(name, null);
+                } else {
+                    fields.put(name, readValue(json, first));
+                }
+            }
             if (json.nextToken() != null) {
                 throw new WireException(what + " has text after its JSON object");
             }

@@ -67,7 +67,9 @@ public sealed interface Request {
 
     /// @throws WireException if the content is not what the message type asks for
     static Request parse(Message message) {
-        var content = Json.parse(message.header().msgType(), message.content());
+        // What a comm says is between the front end and the worker.
+        var content = Json.parseWithout(message.header().msgType().startsWith("comm_") ? "data" : "",
+                message.header().msgType(), message.content());
         return switch (message.header().msgType()) {
             case "execute_request" -> execute(content, Json.parse("metadata", message.metadata()));
             case "complete_request" -> {

@@ -34,17 +34,28 @@ public final class Wire {
     /// An outgoing message, and the id by which an answer will name it.
     ///
     /// @param frames from the delimiter on
-    public record Encoded(String msgId, List<byte[]> frames) {}
+    public record Encoded(String msgId, List<byte[]> frames) {
+        public Encoded {
+            frames = List.copyOf(frames);
+        }
+    }
 
     /// @param parentHeader the raw header of the request that this answers, or [Content#empty()]
     public Encoded encode(String msgType, byte[] parentHeader, byte[] content) {
+        return encode(msgType, parentHeader, NO_METADATA, content, List.of());
+    }
+
+    private Encoded encode(String msgType, byte[] parentHeader, byte[] metadata, byte[] content,
+            List<byte[]> buffers) {
         String msgId = session + "_" + count.incrementAndGet();
         // The parts are our own and need no escaping.
         byte[] header = ("{\"msg_id\":\"" + msgId + "\",\"msg_type\":\"" + msgType + "\",\"date\":\"" + now() + "\""
                 + headerEnd).getBytes(StandardCharsets.UTF_8);
-        byte[] signature = signer.sign(header, parentHeader, NO_METADATA, content);
-        return new Encoded(msgId,
-                List.of(Message.DELIMITER, signature, header, parentHeader, NO_METADATA, content));
+        byte[] signature = signer.sign(header, parentHeader, metadata, content);
+        var frames = new ArrayList<byte[]>(6 + buffers.size());
+        frames.addAll(List.of(Message.DELIMITER, signature, header, parentHeader, metadata, content));
+        frames.addAll(buffers);
+        return new Encoded(msgId, frames);
     }
 
     /// The topic of messages of a type on iopub.
@@ -54,9 +65,16 @@ public final class Wire {
 
     /// A message on iopub: its topic comes first, by convention `kernel.<session>.<type>`.
     public List<byte[]> encodeBroadcast(String msgType, byte[] parentHeader, byte[] content) {
-        var frames = new ArrayList<byte[]>(7);
+        return encodeBroadcast(msgType, parentHeader, NO_METADATA, content, List.of());
+    }
+
+    /// @param metadata a JSON object
+    /// @param buffers bytes that follow the content as they are
+    public List<byte[]> encodeBroadcast(String msgType, byte[] parentHeader, byte[] metadata, byte[] content,
+            List<byte[]> buffers) {
+        var frames = new ArrayList<byte[]>(7 + buffers.size());
         frames.add(topic(msgType));
-        frames.addAll(encode(msgType, parentHeader, content).frames());
+        frames.addAll(encode(msgType, parentHeader, metadata, content, buffers).frames());
         return frames;
     }
 

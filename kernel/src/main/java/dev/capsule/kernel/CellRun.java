@@ -2,6 +2,7 @@ package dev.capsule.kernel;
 
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Request;
+import dev.capsule.session.CommMessage;
 import dev.capsule.session.Display;
 import dev.capsule.session.ExecutionListener;
 import dev.capsule.session.InputRequest;
@@ -89,6 +90,11 @@ final class CellRun implements ExecutionListener {
         if (!request.silent()) {
             exchange.publishOutput("error", Content.error(ename, evalue, traceback));
         }
+    }
+
+    @Override
+    public synchronized void comm(CommMessage message) {
+        exchange.publish(message);
     }
 
     @Override

@@ -41,13 +41,7 @@ final class Common {
             switch (request) {
                 case Request.KernelInfo() -> exchange.reply(kernelInfo());
                 case Request.Connect() -> exchange.reply(Content.connect(connection));
-                case Request.CommInfo(_) -> exchange.reply(Content.commInfo());
-                case Request.CommOpen(var commId, var targetName) -> {
-                    LOG.log(Level.DEBUG, () -> "closing a comm of the unknown target " + targetName);
-                    exchange.publish("comm_close", Content.commClose(commId));
-                }
-                case Request.CommMsg(var commId) -> LOG.log(Level.DEBUG, () -> "no comm " + commId);
-                case Request.CommClose(var commId) -> LOG.log(Level.DEBUG, () -> "no comm " + commId);
+                case Request.CommInfo(var target) -> exchange.reply(Content.commInfo(session.comms(target)));
                 case Request.Usage() -> exchange.reply(Content.usage(gauge.read()));
                 case Request.Interrupt() -> {
                     session.interrupt();
@@ -61,7 +55,7 @@ final class Common {
                     shutdown.run();
                 }
                 case Request.Unknown(var msgType) -> LOG.log(Level.WARNING, () -> "unknown message type " + msgType);
-                case Request.Execute _,Request.Complete _,Request.Inspect _,Request.IsComplete _,Request.History _ ->
+                case Request.Execute _,Request.Complete _,Request.Inspect _,Request.IsComplete _,Request.History _,Request.CommOpen _,Request.CommMsg _,Request.CommClose _ ->
                     LOG.log(Level.WARNING,
                             () -> exchange.request().header().msgType() + " is answered on shell only");
             }

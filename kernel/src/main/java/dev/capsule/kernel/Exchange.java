@@ -5,6 +5,7 @@ import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Content.ExecutionState;
 import dev.capsule.jupyter.Message;
 import dev.capsule.jupyter.Wire;
+import dev.capsule.session.CommMessage;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
@@ -40,6 +41,20 @@ final class Exchange implements AutoCloseable {
     void publishOutput(String msgType, byte[] content) {
         iopub.awaitRoom();
         publish(msgType, content);
+    }
+
+    /// Publishes what user code says by a comm, and waits as for an output.
+    void publish(CommMessage comm) {
+        iopub.awaitRoom();
+        switch (comm.kind()) {
+            case OPEN -> publish("comm_open", Content.commOpen(comm.commId(), comm.target(), comm.dataJson()), comm);
+            case MSG -> publish("comm_msg", Content.comm(comm.commId(), comm.dataJson()), comm);
+            case CLOSE -> publish("comm_close", Content.comm(comm.commId(), comm.dataJson()), comm);
+        }
+    }
+
+    private void publish(String msgType, byte[] content, CommMessage comm) {
+        iopub.publish(msgType, request.header().raw(), comm.metadataJson(), content, comm.buffers());
     }
 
     /// @param text UTF-8

@@ -29,6 +29,12 @@ final class Iopub {
         socket.publish(new Publication.Plain(wire.encodeBroadcast(msgType, parentHeader, content)));
     }
 
+    /// The same with metadata, a JSON object, and buffers that follow the content.
+    void publish(String msgType, byte[] parentHeader, byte[] metadata, byte[] content, List<byte[]> buffers) {
+        socket.publish(
+                new Publication.Plain(wire.encodeBroadcast(msgType, parentHeader, metadata, content, buffers)));
+    }
+
     /// Publishes text that a slow client may get in larger pieces, or not at all, with a note that says so. Waits while
     /// a client that does read has much of it waiting.
     ///

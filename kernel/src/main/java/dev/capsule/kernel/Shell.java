@@ -7,6 +7,8 @@ import dev.capsule.jupyter.Request;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.jupyter.WireException;
 import dev.capsule.session.Answers;
+import dev.capsule.session.CommMessage.Kind;
+import dev.capsule.session.CommRequest;
 import dev.capsule.session.Display;
 import dev.capsule.session.InputRequest;
 import dev.capsule.session.Outcome;
@@ -126,9 +128,11 @@ final class Shell {
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
-        exchange.reply(turn.executes()
-                ? Content.executeError(executionCount, ename, evalue, List.of())
-                : Content.failure(ename, evalue));
+        if (turn.message().header().msgType().endsWith("_request")) {
+            exchange.reply(turn.executes()
+                    ? Content.executeError(executionCount, ename, evalue, List.of())
+                    : Content.failure(ename, evalue));
+        }
         exchange.close();
     }
 
@@ -146,12 +150,42 @@ final class Shell {
                 session.isComplete(code, answer -> finish(exchange, isComplete(answer)));
             case Request.History(var output, var query) ->
                 history.find(query, entries -> finish(exchange, Content.history(entries, output)));
-            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.CommOpen _,Request.CommMsg _,Request.CommClose _,Request.Usage _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
+            case Request.CommOpen(var commId, var target) -> {
+                if (!comm(turn, exchange, Kind.OPEN, commId, target)) {
+                    // As where there is no such target.
+                    exchange.publish("comm_close", Content.comm(commId, Content.empty()));
+                    exchange.close();
+                    return true;
+                }
+            }
+            case Request.CommMsg(var commId) -> {
+                return !comm(turn, exchange, Kind.MSG, commId, "") && closed(exchange);
+            }
+            case Request.CommClose(var commId) -> {
+                return !comm(turn, exchange, Kind.CLOSE, commId, "") && closed(exchange);
+            }
+            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
                 common.answer(exchange, request);
                 return true;
             }
         }
         return false;
+    }
+
+    /// @return whether a worker handles it; otherwise there is nothing more to come
+    private boolean comm(Turn turn, Exchange exchange, Kind kind, String commId, String target) {
+        var message = turn.message();
+        if (message.buffers().size() > CommRequest.MAX_BUFFERS) {
+            throw new WireException("%s with %d buffers; the limit is %d".formatted(message.header().msgType(),
+                    message.buffers().size(), CommRequest.MAX_BUFFERS));
+        }
+        return session.comm(new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
+                message.metadata(), message.buffers()), new CommRun(exchange, this::next));
+    }
+
+    private static boolean closed(Exchange exchange) {
+        exchange.close();
+        return true;
     }
 
     private void finish(Exchange exchange, byte[] reply) {
@@ -195,9 +229,10 @@ final class Shell {
         }
         var run = new CellRun(exchange, request, executionCount, history, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
-        run.start(listener -> session.execute(new Session.Cell(request.code(), executionCount, request.silent(),
-                request.storeHistory(), request.allowStdin(), request.userExpressions(), request.transaction()
-                        .map(name -> Transaction.named(name).orElseThrow())),
+        run.start(listener -> session.execute(
+                new Session.Cell(turn.message().header().msgId(), request.code(), executionCount, request.silent(),
+                        request.storeHistory(), request.allowStdin(), request.userExpressions(), request.transaction()
+                                .map(name -> Transaction.named(name).orElseThrow())),
                 listener));
     }
 

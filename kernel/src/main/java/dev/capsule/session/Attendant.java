@@ -14,7 +14,6 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -43,14 +42,11 @@ final class Attendant implements WorkerProcess.Listener {
     private boolean greeted;
     private final List<Frame.ToWorker> unsent = new ArrayList<>();
     private Optional<Execution> last = Optional.empty();
-    private final Map<String, Execution> executions = new LinkedHashMap<>() {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<String, Execution> eldest) {
-            return size() > REMEMBERED_EXECUTIONS;
-        }
-    };
+    private Optional<Execution> lastCell = Optional.empty();
+    private final Map<String, Execution> cells = Bounded.map(REMEMBERED_EXECUTIONS);
+    /// Apart, since a slider that is moved makes hundreds.
+    private final Map<String, Execution> handlings = Bounded.map(REMEMBERED_EXECUTIONS);
+    private final OpenComms comms = new OpenComms();
     private final Snapshots snapshots;
     /// While a snapshot is to serve, until it does.
     private Optional<Restoration> restoring = Optional.empty();
@@ -112,6 +108,10 @@ final class Attendant implements WorkerProcess.Listener {
         return snapshots;
     }
 
+    OpenComms comms() {
+        return comms;
+    }
+
     /// Asks the worker, as soon as it listens.
     ///
     /// @param question made of the promise's id
@@ -134,8 +134,19 @@ final class Attendant implements WorkerProcess.Listener {
         snapshots.runs(id, count, title);
         ranSinceRevival = true;
         last = Optional.of(begun);
-        executions.put(id, begun);
+        switch (begun.task) {
+            case CELL -> {
+                lastCell = last;
+                cells.put(id, begun);
+            }
+            case COMM -> handlings.put(id, begun);
+        }
         send(request.apply(id));
+    }
+
+    /// Nothing runs: output of which nobody can tell whose it is belongs to the last cell, where people see it.
+    void rests() {
+        last = lastCell.or(() -> last);
     }
 
     /// To the worker, as soon as it listens.
@@ -198,6 +209,10 @@ final class Attendant implements WorkerProcess.Listener {
                 emitter(id).listener.clearOutput(waits);
                 acknowledge(id, ack);
             }
+            case Frame.Comm comm -> {
+                said(comm);
+                acknowledge(comm.id(), comm.ack());
+            }
             case Frame.LateStream(var id, var stream, var text) ->
                 emitter(id).listener.stream(stream.wireName(), text);
             case Frame.Input input -> ask(input);
@@ -223,7 +238,7 @@ final class Attendant implements WorkerProcess.Listener {
                     snapshots.refused(shortened(reason));
                 }
             }
-            case Frame.Revived _ -> revived();
+            case Frame.Revived(_, var open) -> revived(open);
             case Frame.Died(var pid, _) -> {
                 synchronized (session) {
                     snapshots.gone(pid);
@@ -271,14 +286,26 @@ final class Attendant implements WorkerProcess.Listener {
     /// The execution with this id; late output of one that is long forgotten goes to the last.
     private Execution emitter(String id) {
         synchronized (session) {
-            var known = Optional.ofNullable(executions.get(id));
-            return known.or(() -> last.filter(_ -> promises.issued(id)))
+            var known = Optional.ofNullable(cells.get(id));
+            return known.or(() -> Optional.ofNullable(handlings.get(id)))
+                    .or(() -> last.filter(_ -> promises.issued(id)))
                     .orElseThrow(() -> new FrameException("frame for the execution " + id + ", which never was"));
         }
     }
 
     private static Errand errand(Execution execution) {
         return execution.errand.orElseThrow(() -> new FrameException("a part of a checkpoint that nobody wants"));
+    }
+
+    private void said(Frame.Comm comm) {
+        var execution = emitter(comm.id());
+        if (session.outlet().releases(comm)) {
+            var message = CommMessage.of(comm);
+            synchronized (session) {
+                comms.said(message.kind(), message.commId(), message.target());
+            }
+            execution.listener.comm(message);
+        }
     }
 
     private void acknowledge(String id, boolean wanted) {
@@ -437,13 +464,16 @@ final class Attendant implements WorkerProcess.Listener {
         lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(reason)));
     }
 
-    private void revived() {
+    private void revived(Map<String, String> open) {
         Restoration restoration;
         String where;
         synchronized (session) {
             restoration = restoring.orElseThrow(() -> new FrameException("a revival that nobody wanted"));
             restoring = Optional.empty();
             ranSinceRevival = false;
+            if (session.outlet().letsComms()) {
+                comms.replace(open);
+            }
             where = snapshots.describe(restoration.way());
             var missed = snapshots.restored(restoration.way().to());
             var process = worker.orElseThrow();
@@ -501,7 +531,10 @@ final class Attendant implements WorkerProcess.Listener {
 
     /// @param atWork whether it is the doing of the cell that runs
     private void tally(String cause, boolean atWork, String sequel) {
-        session.tally().died(running().filter(_ -> ready).map(execution -> "In [%d]".formatted(execution.count))
+        session.tally().died(running().filter(_ -> ready).map(execution -> switch (execution.task) {
+            case CELL -> "In [%d]".formatted(execution.count);
+            case COMM -> execution.task.title;
+        })
                 .orElse(ready ? "between cells" : "at its start"), cause, sequel);
         if (!atWork) {
             session.tally().failed(cause);
@@ -509,9 +542,10 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String causeOf(End end) {
-        return running().filter(execution -> execution.killed).isPresent()
-                ? "was killed, since the cell did not stop within %d s of the interrupt".formatted(killAfterSeconds())
-                : end.cause();
+        return running().filter(execution -> execution.killed)
+                .map(execution -> "was killed, since %s did not stop within %d s of the interrupt"
+                        .formatted(execution.task.title, killAfterSeconds()))
+                .orElseGet(end::cause);
     }
 
     private long killAfterSeconds() {
@@ -520,9 +554,9 @@ final class Attendant implements WorkerProcess.Listener {
 
     private String happened(End end) {
         return running().map(execution -> execution.killed
-                ? "the cell did not stop within %d s of the interrupt, so its worker was killed."
-                        .formatted(killAfterSeconds())
-                : "the worker %s while it ran this cell.".formatted(end.cause()))
+                ? "%s did not stop within %d s of the interrupt, so its worker was killed."
+                        .formatted(execution.task.title, killAfterSeconds())
+                : "the worker %s while it %s.".formatted(end.cause(), execution.task.doing))
                 .orElseGet(() -> "the worker %s between two cells.".formatted(end.cause()));
     }
 }

@@ -13,7 +13,22 @@ final class Execution {
         record By(Transaction policy, Snapshots.Snapshot to) implements Rollback {}
     }
 
+    /// What it is for whoever reads of it.
+    enum Task {
+        CELL("the cell", "ran this cell"), COMM("the message to a widget", "handled a message to a widget");
+
+        final String title;
+        final String doing;
+
+        Task(String title, String doing) {
+            this.title = title;
+            this.doing = doing;
+        }
+    }
+
     final String id;
+    final Task task;
+    /// 0 for what is no cell.
     final int count;
     final Metered listener;
     final Rollback rollback;
@@ -31,9 +46,10 @@ final class Execution {
     /// Of the worker's thread, which is also the one that settles an execution with an error.
     boolean errorShown;
 
-    Execution(String id, int count, Metered listener, Rollback rollback, Optional<Errand> errand,
+    Execution(String id, Task task, int count, Metered listener, Rollback rollback, Optional<Errand> errand,
             Attendant attendant) {
         this.id = id;
+        this.task = task;
         this.count = count;
         this.listener = listener;
         this.rollback = rollback;

@@ -3,7 +3,7 @@ package dev.capsule.session;
 import java.util.List;
 
 /// Hears what an execution says. Calls come one at a time and in order; after [#settled] only [#stream], [#display],
-/// [#updateDisplay], [#clearOutput] and [#error] may follow, from a thread or task that outlived the cell.
+/// [#updateDisplay], [#clearOutput], [#error] and [#comm] may follow, from a thread or task that outlived the cell.
 public interface ExecutionListener {
     /// @param name `stdout` or `stderr`
     /// @param text UTF-8
@@ -20,6 +20,9 @@ public interface ExecutionListener {
 
     /// Something that failed, which need not be the execution.
     void error(String ename, String evalue, List<String> traceback);
+
+    /// Code says something by a comm.
+    void comm(CommMessage message);
 
     /// The code waits for a line of input.
     void input(InputRequest request);

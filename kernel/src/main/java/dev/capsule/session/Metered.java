@@ -161,6 +161,14 @@ final class Metered implements ExecutionListener {
     }
 
     @Override
+    public void comm(CommMessage message) {
+        long buffers = message.buffers().stream().mapToLong(buffer -> buffer.length).sum();
+        if (takes(MESSAGE_BYTES + message.dataJson().length + message.metadataJson().length + buffers)) {
+            listener.comm(message);
+        }
+    }
+
+    @Override
     public void input(InputRequest request) {
         listener.input(request);
     }

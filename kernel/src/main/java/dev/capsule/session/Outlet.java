@@ -1,5 +1,6 @@
 package dev.capsule.session;
 
+import dev.capsule.frame.Frame;
 import dev.capsule.frame.MimeBundle;
 import dev.capsule.frame.Payload;
 import dev.capsule.frame.UserExpression;
@@ -25,6 +26,9 @@ final class Outlet {
     private static final String TEXT_PLAIN = "text/plain";
     private static final String TEXT_HTML = "text/html";
     private static final Pattern SOUND_NAME = Pattern.compile("[a-z0-9][a-z0-9.+-]{0,60}/[a-z0-9][a-z0-9.+-]{0,60}");
+    private static final Pattern SOUND_TARGET = Pattern.compile("[A-Za-z0-9_.:-]{1,64}");
+    private static final String WIDGET = "application/vnd.jupyter.widget-view+json";
+    private static final String COMM = "comm ";
     private static final int MAX_NAMED = 3;
     private static final int MAX_COUNTED = 64;
     private static final String OTHER_TYPES = "others";
@@ -66,6 +70,33 @@ final class Outlet {
                 yield new Display(released.dataJson(), released.metadata(), displayId, bundle.plainText());
             }
         };
+    }
+
+    boolean letsComms() {
+        return switch (profile.outputs().comms()) {
+            case ALLOWED -> true;
+            case WITHHELD -> false;
+        };
+    }
+
+    /// Whether a comm's message may leave. Of those that may not, only what opens a comm counts: the rest follows.
+    boolean releases(Frame.Comm comm) {
+        if (!letsComms() && comm.kind() == Frame.CommKind.OPEN) {
+            count(COMM + (SOUND_TARGET.matcher(comm.target()).matches() ? comm.target() : "of no sound name"));
+        }
+        return letsComms();
+    }
+
+    /// A comm among what was withheld of a cell, if the cell has shown no note of a widget.
+    static Optional<String> unseenComm(Map<String, Integer> withheld) {
+        return withheld.containsKey(WIDGET)
+                ? Optional.empty()
+                : withheld.keySet().stream().filter(what -> what.startsWith(COMM)).sorted().findFirst()
+                        .map("the "::concat);
+    }
+
+    private void count(String what) {
+        withheld.merge(withheld.size() < MAX_COUNTED ? what : OTHER_TYPES, 1, Integer::sum);
     }
 
     /// @param json a JSON object as in Jupyter's `execute_reply`; so is what is returned
@@ -135,8 +166,11 @@ final class Outlet {
     ///
     /// @param what such as `the comm jupyter.widget`
     private String withheld(String what) {
-        return "[Capsule: %s is withheld by the profile \"%s\"; %s]".formatted(what, profile.name(),
-                HOW_TO_ALLOW);
+        return "[Capsule: %s]".formatted(note(what));
+    }
+
+    String note(String what) {
+        return "%s is withheld by the profile \"%s\"; %s".formatted(what, profile.name(), HOW_TO_ALLOW);
     }
 
     private MimeBundle released(MimeBundle bundle, Map<String, Form> forms) {
@@ -164,8 +198,7 @@ final class Outlet {
                 }
             }
         }
-        withheld.forEach(
-                type -> this.withheld.merge(this.withheld.size() < MAX_COUNTED ? type : OTHER_TYPES, 1, Integer::sum));
+        withheld.forEach(this::count);
         if (!withheld.isEmpty() && left.keySet().stream().allMatch(TEXT_PLAIN::equals)) {
             String note = withheld(names(withheld));
             left.put(TEXT_PLAIN,

@@ -8,6 +8,7 @@ import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.promise.Settlement;
 import dev.capsule.session.Execution.Rollback;
+import dev.capsule.session.Execution.Task;
 import dev.capsule.worker.End;
 import dev.capsule.worker.WorkerProcess;
 import java.lang.System.Logger;
@@ -197,9 +198,7 @@ public final class Session {
                 waiting.add(() -> execute(cell, listener));
                 return;
             }
-            if (running.isPresent()) {
-                throw new IllegalStateException("execution " + running.get().id + " is not settled");
-            }
+            requireNoneRunning();
             if (cell.storeHistory()) {
                 serving().snapshots().given(cell.executionCount(), cell.code());
             }
@@ -215,14 +214,45 @@ public final class Session {
 
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
-        serving(listener).ifPresent(attendant -> begin(attendant, cell, listener, rollback, Optional.empty()));
+        serving(listener).ifPresent(attendant -> begin(attendant, Task.CELL, cell, listener, rollback, Optional.empty(),
+                id -> new Frame.Execute(id, cell.request(), cell.executionCount(), cell.silent(), cell.storeHistory(),
+                        cell.allowStdin(), cell.userExpressions(), cell.code())));
+    }
+
+    /// Has the worker handle a front end's message to a comm, as it runs a cell: one at a time.
+    ///
+    /// @return whether it does; otherwise no such comm is open, or the profile has none, and the listener hears nothing
+    public synchronized boolean comm(CommRequest request, ExecutionListener listener) {
+        var attendant = serving();
+        boolean known = request.kind() == CommMessage.Kind.OPEN || attendant.comms().has(request.commId());
+        if (!known || !outlet.letsComms() || attendant.isGone() || opening) {
+            LOG.log(Level.DEBUG, () -> "there is no comm " + request.commId());
+            return false;
+        }
+        requireNoneRunning();
+        attendant.comms().said(request.kind(), request.commId(), request.target());
+        var unseen = new Cell(request.request(), "", 0, true, false, false, Map.of(), Optional.empty());
+        begin(attendant, Task.COMM, unseen, listener, new Rollback.Never(), Optional.empty(),
+                request::frame);
+        return true;
+    }
+
+    /// The targets of the comms that are open, by their ids.
+    ///
+    /// @param target empty for those of every target
+    public synchronized Map<String, String> comms(Optional<String> target) {
+        return current.map(attendant -> attendant.comms().list(target)).orElse(Map.of());
+    }
+
+    private void requireNoneRunning() {
+        if (running.isPresent()) {
+            throw new IllegalStateException("execution " + running.get().id + " is not settled");
+        }
     }
 
     /// Has the worker do what is no cell's code.
     synchronized void start(Cell cell, ExecutionListener listener, Errand errand) {
-        serving(listener).ifPresentOrElse(
-                attendant -> begin(attendant, cell, listener, new Rollback.Never(), Optional.of(errand)),
-                errand::forget);
+        serving(listener).ifPresentOrElse(attendant -> begin(attendant, cell, listener, errand), errand::forget);
     }
 
     /// Has a fresh worker do what is no cell's code. The worker then takes the place of the one that serves; but if it
@@ -230,18 +260,22 @@ public final class Session {
     synchronized void startAfresh(Cell cell, ExecutionListener listener, Errand errand) {
         var fresh = nextWorker();
         fresh.start(launches);
-        begin(fresh, cell, listener, new Rollback.Never(), Optional.of(errand));
+        begin(fresh, cell, listener, errand);
     }
 
-    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Rollback rollback,
-            Optional<Errand> errand) {
+    private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Errand errand) {
+        begin(attendant, Task.CELL, cell, listener, new Rollback.Never(), Optional.of(errand), errand::request);
+    }
+
+    private void begin(Attendant attendant, Task task, Cell cell, ExecutionListener listener, Rollback rollback,
+            Optional<Errand> errand, Function<String, Frame.ToWorker> request) {
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
             untold.ifPresent(metered::note);
             untold = Optional.empty();
         }
         attendant.run(id -> {
-            var execution = new Execution(id, cell.executionCount(), metered, rollback, errand, attendant);
+            var execution = new Execution(id, task, cell.executionCount(), metered, rollback, errand, attendant);
             metered.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
                 execution.deadline = Optional.of(clock.schedule(() -> metered.exceed(Limit.CELL_DEADLINE),
@@ -250,15 +284,15 @@ public final class Session {
             running = Optional.of(execution);
             return execution;
         }, cell.storeHistory() && errand.isEmpty() ? Optional.of(cell.executionCount()) : Optional.empty(),
-                errand.map(Errand::title).orElseGet(cell::title),
-                id -> errand.map(it -> it.request(id)).orElseGet(() -> new Frame.Execute(id, cell.executionCount(),
-                        cell.silent(), cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code())),
-                this::executionSettled);
+                errand.map(Errand::title).orElseGet(() -> task == Task.COMM ? Task.COMM.title : cell.title()),
+                request, this::executionSettled);
     }
 
+    /// @param request the front end's name for it, its `msg_id`
     /// @param transaction empty for the session's own
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
-    public record Cell(String code, int executionCount, boolean silent, boolean storeHistory, boolean allowStdin,
+    public record Cell(String request, String code, int executionCount, boolean silent, boolean storeHistory,
+            boolean allowStdin,
             Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
             userExpressions = Map.copyOf(userExpressions);
@@ -269,7 +303,8 @@ public final class Session {
         }
 
         Cell withCode(String other) {
-            return new Cell(other, executionCount, silent, storeHistory, allowStdin, userExpressions, transaction);
+            return new Cell(request, other, executionCount, silent, storeHistory, allowStdin, userExpressions,
+                    transaction);
         }
     }
 
@@ -462,13 +497,14 @@ public final class Session {
             execution = running.orElseThrow();
             running = Optional.empty();
             execution.deadline.ifPresent(due -> due.cancel(false));
+            execution.attendant.rests();
             worker = execution.attendant.worker();
             if (settlement instanceof Settlement.Resolved || settlement instanceof Settlement.Rejected) {
                 tally.forgive();
                 if (execution.signalled) {
                     execution.listener
-                            .note("the cell did not stop by itself when it was interrupted; after %d s its worker "
-                                    .formatted(profile.interrupt().signalAfter().toSeconds())
+                            .note("%s did not stop by itself when it was interrupted; after %d s its worker "
+                                    .formatted(execution.task.title, profile.interrupt().signalAfter().toSeconds())
                                     + "was signalled from outside");
                 }
             }
@@ -485,6 +521,11 @@ public final class Session {
         var withheld = outlet.takeWithheld();
         if (!withheld.isEmpty()) {
             audit.accept(new Event.OutputWithheld(execution.count, withheld));
+            Outlet.unseenComm(withheld).ifPresent(what -> execution.listener.note(outlet.note(what)));
+        }
+        if (execution.task == Task.COMM && settlement instanceof Settlement.Canceled<Frame.Resolve>(var reason)) {
+            // Front ends hardly show what comes of a comm.
+            tellLater(reason);
         }
         switch (execution.rollback) {
             case Rollback.By(var policy, var to) when policy == Transaction.ROLLBACK_ALWAYS

@@ -224,7 +224,7 @@ final class Snapshots {
             return "The variables are as they were " + way.to().state().describe() + "; files are not restored.";
         }
         return "The variables are as they were %s; files are not restored. What %s made is lost: %s.".formatted(
-                way.to().state().describe(), list(way.lost()), refusal
+                way.to().state().describe(), list(way.lost().stream().distinct().toList()), refusal
                         .map(why -> "no snapshot could be made, since " + why)
                         .orElse(way.snapshotsGone()
                                 ? "there are no snapshots of that any more (they make room when memory is short)"

@@ -38,6 +38,9 @@ final class Unseen implements ExecutionListener {
     public void error(String ename, String evalue, List<String> traceback) {}
 
     @Override
+    public void comm(CommMessage message) {}
+
+    @Override
     public void input(InputRequest request) {
         request.refuse("StdinNotImplementedError", "nobody is there to be asked");
     }

@@ -250,7 +250,8 @@ public final class WorkerProcess {
     public void send(Frame.ToWorker frame) {
         byte[] bytes = FrameCodec.encode(frame, encoding);
         boolean written = switch (frame) {
-            case Frame.Execute(var id, _, _, _, _, _, _) -> run(id, bytes);
+            case Frame.Execute execute -> run(execute.id(), bytes);
+            case Frame.CommRequest request -> run(request.id(), bytes);
             case Frame.Checkpoint(var id, _) -> run(id, bytes);
             case Frame.Restore(var id, _, _, _) -> run(id, bytes);
             case Frame.Supply _,Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
@@ -744,9 +745,9 @@ public final class WorkerProcess {
             case Frame.Snapshot(var pid, var after) -> supervisor.keeps(pid, after.isEmpty());
             case Frame.NoSnapshot _ -> {
             }
-            case Frame.Revived(var pid) -> supervisor.serves(pid);
+            case Frame.Revived(var pid, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _,Frame.Part _,Frame.Fetch _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _ ->
                 output.flush();
         }
         listener.frame(frame);

@@ -59,6 +59,11 @@ class MeteredTest {
         }
 
         @Override
+        public void comm(CommMessage message) {
+            heard.add("comm " + message.commId());
+        }
+
+        @Override
         public void input(InputRequest request) {
             heard.add("input");
         }
@@ -123,5 +128,17 @@ class MeteredTest {
         assertEquals("stdout abcdef", heard.getFirst());
         assertTrue(heard.getLast().contains("the limit \"output\" of profile \"locked\" is 1 MiB"), heard::toString);
         assertEquals(0, stops);
+    }
+
+    @Test
+    void buffersOfACommCountAsOutput() {
+        var metered = metered(10_000);
+        byte[] none = "{}".getBytes(UTF_8);
+        var message = new CommMessage(CommMessage.Kind.MSG, "c", "", none, none, List.of(new byte[6_000]));
+        metered.comm(message);
+        assertEquals(0, stops);
+        metered.comm(message);
+        assertEquals(1, stops);
+        assertEquals(List.of("comm c"), heard);
     }
 }

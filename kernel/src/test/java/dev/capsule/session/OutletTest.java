@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.capsule.frame.Frame;
 import dev.capsule.frame.MimeBundle;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Form;
@@ -71,6 +72,37 @@ class OutletTest {
         assertSame(expressions, OPEN.userExpressions(expressions));
         assertSame(payload, OPEN.payload(payload).json());
         assertEquals(List.of(), OPEN.payload(payload).shown());
+    }
+
+    private static Frame.Comm comm(Frame.CommKind kind, String target) {
+        byte[] none = "{}".getBytes(UTF_8);
+        return new Frame.Comm("e1", kind, "c", target, none, none, List.of(), false);
+    }
+
+    @Test
+    void commsLeaveWhereTheProfileSaysSo() {
+        for (var kind : Frame.CommKind.values()) {
+            assertTrue(OPEN.releases(comm(kind, "jupyter.widget")));
+            assertFalse(new Outlet(Profile.DEFAULT).releases(comm(kind, "jupyter.widget")));
+        }
+        assertEquals(Map.of(), OPEN.takeWithheld());
+    }
+
+    @Test
+    void aCommThatIsWithheldIsNamedOnceAndNotBesideAWidgetThatIs() {
+        var outlet = new Outlet(Profile.DEFAULT);
+        outlet.releases(comm(Frame.CommKind.MSG, ""));
+        assertEquals(Map.of(), outlet.takeWithheld());
+        outlet.releases(comm(Frame.CommKind.OPEN, "jupyter.widget"));
+        outlet.releases(comm(Frame.CommKind.OPEN, "jupyter.widget"));
+        var withheld = outlet.takeWithheld();
+        assertEquals(Map.of("comm jupyter.widget", 2), withheld);
+        assertEquals(Optional.of("the comm jupyter.widget"), Outlet.unseenComm(withheld));
+        outlet.releases(comm(Frame.CommKind.OPEN, "x]\n<b>"));
+        outlet.display(bundle("{}", "application/vnd.jupyter.widget-view+json", "{}"), Optional.empty());
+        withheld = outlet.takeWithheld();
+        assertEquals(Map.of("comm of no sound name", 1, "application/vnd.jupyter.widget-view+json", 1), withheld);
+        assertEquals(Optional.empty(), Outlet.unseenComm(withheld));
     }
 
     @Test
