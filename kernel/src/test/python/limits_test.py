@@ -88,6 +88,10 @@ class Limits:
         done = self.client.execute("6 * 7")
         self.assertEqual("42", done.result(), done.told())
 
+    def assert_snapshot(self):
+        while "Of the present state" in self.client.execute("%snapshots", store_history=False).text():
+            pass
+
     def remember(self):
         self.client.execute("kept = 1")
 
@@ -101,37 +105,6 @@ class Bombs(Limits):
         self.remember()
         self.fails("hoard = b'x' * (1 << 30)", "memory", name="MemoryError")
         self.assert_kept()
-
-    def test_memory_of_all_of_which_the_worker_has_the_most(self):
-        """No process has too much for itself; the worker is ended, and its state comes back."""
-        self.remember()
-        self.assert_snapshot()
-        done = self.fails(
-            "import subprocess, sys\nhoard = b'x' * (150 << 20)\n"
-            "child = subprocess.Popen([sys.executable, '-c', 'x = b\"x\" * (100 << 20); import signal; signal.pause()'])\n"
-            "child.wait()\nwhile True: pass",
-            "memory",
-            name="LimitExceeded",
-        )
-        self.assertIn("The variables are as they were after", done.told())
-        self.assert_kept()
-
-    def test_snapshots_make_room(self):
-        """What only snapshots still hold costs no cell its memory. Room was made by who looks every 100 ms, and one call
-        that asks for much was faster: the system ended the worker."""
-        self.remember()
-        for _ in range(5):
-            self.assertEqual("ok", self.client.execute("array = bytearray(b'x') * (30 << 20)").status)
-            self.assert_snapshot()
-        done = self.client.execute("array = None; array = bytearray(b'x') * (120 << 20); len(array) >> 20")
-        self.assertEqual("120", done.result(), done.told())
-        self.assertEqual("", done.text("stderr"))
-        self.client.execute("del array")
-        self.assert_kept()
-
-    def assert_snapshot(self):
-        while "Of the present state" in self.client.execute("%snapshots", store_history=False).text():
-            pass
 
     def test_memory_of_a_child(self):
         self.remember()
@@ -329,6 +302,46 @@ class BombsBehindAFence(Bombs, unittest.TestCase):
 
 
 class BombsInNamespaces(Bombs, unittest.TestCase):
+    sandbox = "L1"
+
+
+class Room(Limits):
+    """Memory that all have together. Of a kernel of its own, since what others leave counts."""
+
+    def test_memory_of_all_of_which_the_worker_has_the_most(self):
+        """No process has too much for itself; the worker is ended, and its state comes back."""
+        self.remember()
+        self.assert_snapshot()
+        done = self.fails(
+            "import subprocess, sys\n"
+            "child = subprocess.Popen([sys.executable, '-c', 'x = b\"x\" * (60 << 20); print(flush=True); input()'],"
+            " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+            "child.stdout.readline()\nhoard = b'x' * (150 << 20)\nwhile True: pass",
+            "memory",
+            name="LimitExceeded",
+        )
+        self.assertIn("The variables are as they were after", done.told())
+        self.assert_kept()
+
+    def test_snapshots_make_room(self):
+        """What only snapshots still hold costs no cell its memory. Room was made by who looks every 100 ms, and one call
+        that asks for much was faster: the system ended the worker."""
+        self.remember()
+        for _ in range(5):
+            self.assertEqual("ok", self.client.execute("array = bytearray(b'x') * (30 << 20)").status)
+            self.assert_snapshot()
+        done = self.client.execute("array = None; array = bytearray(b'x') * (120 << 20); len(array) >> 20")
+        self.assertEqual("120", done.result(), done.told())
+        self.assertEqual("", done.text("stderr"))
+        self.client.execute("del array")
+        self.assert_kept()
+
+
+class RoomBehindAFence(Room, unittest.TestCase):
+    sandbox = "L3"
+
+
+class RoomInNamespaces(Room, unittest.TestCase):
     sandbox = "L1"
 
 
