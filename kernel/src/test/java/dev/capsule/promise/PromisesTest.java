@@ -12,6 +12,8 @@ import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -43,6 +45,24 @@ class PromisesTest {
         var promise = promises.create(Optional.of(Duration.ofMillis(1)), heard::complete);
         assertEquals(new Settlement.TimedOut<>(), heard.get(10, TimeUnit.SECONDS));
         assertEquals(State.REJECTED_TIMEDOUT, promise.state());
+    }
+
+    /// The deadline was set before the promise was open: on a busy machine it found none, and the promise stayed open for
+    /// ever.
+    @Test
+    void aDeadlineThatIsOverAtOnceSettlesToo() {
+        var heard = new ArrayList<Settlement<String>>();
+        try (var hasty = new ScheduledThreadPoolExecutor(1) {
+            @Override
+            public ScheduledFuture<?> schedule(Runnable task, long delay, TimeUnit unit) {
+                task.run();
+                return super.schedule(() -> {}, 0, unit);
+            }
+        }) {
+            var promise = new Promises<String>("p", hasty).create(Optional.of(Duration.ofMillis(1)), heard::add);
+            assertEquals(List.of(new Settlement.TimedOut<>()), heard);
+            assertEquals(State.REJECTED_TIMEDOUT, promise.state());
+        }
     }
 
     @Test
