@@ -9,6 +9,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
@@ -54,9 +55,13 @@ class PromisesTest {
         var heard = new ArrayList<Settlement<String>>();
         try (var hasty = new ScheduledThreadPoolExecutor(1) {
             @Override
-            public ScheduledFuture<?> schedule(Runnable task, long delay, TimeUnit unit) {
-                task.run();
-                return super.schedule(() -> {}, 0, unit);
+            public <V> ScheduledFuture<V> schedule(Callable<V> task, long delay, TimeUnit unit) {
+                try {
+                    V value = task.call();
+                    return super.schedule(() -> value, 0, unit);
+                } catch (Exception e) {
+                    throw new IllegalStateException(e);
+                }
             }
         }) {
             var promise = new Promises<String>("p", hasty).create(Optional.of(Duration.ofMillis(1)), heard::add);
