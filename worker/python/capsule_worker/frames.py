@@ -197,6 +197,7 @@ _FROM_KERNEL = {
     ("open", "inspect"): ({"id": str, "cursor": int, "detail": int}, 1),
     ("open", "is_complete"): ({"id": str}, 1),
     ("open", "snapshot"): ({"id": str}, 0),
+    ("open", "debug"): ({"id": str}, 1),
     ("resolve", None): ({"resolve": str, "value": str}, 0),
     ("reject", None): ({"reject": str, "ename": str, "evalue": str}, 0),
 }

@@ -7,7 +7,7 @@ from . import __version__, formatting, frames, sources, supervisor, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
-from .engine import Unavailable, choose
+from .engine import Unavailable, choose, is_installed
 from .executions import Execution, Executions
 from .frames import FrameError
 from .imports import ImportWatch
@@ -45,13 +45,21 @@ class Worker:
         self._promises = Promises()
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
+        self._engine = None
+        self._debugger = None
         self._settled = False
         self._control = Control(
-            incoming_control, self._executions, self._interrupts, self._streams, self._displays, self._promises
+            incoming_control,
+            self._executions,
+            self._interrupts,
+            self._streams,
+            self._displays,
+            self._promises,
+            self._debug,
         )
         self._control.start()
         self._snapshots = Snapshots(
-            adopter, self._descriptors, self._connection, self._executions, self._loop, self._control
+            adopter, self._descriptors, self._connection, self._executions, self._loop, self._control, self._is_debugged
         )
         self._set_up_process()
         try:
@@ -84,7 +92,14 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": ["execute", "complete", "inspect", "is_complete", *["snapshot"] * supervised],
+                "offers": [
+                    "execute",
+                    "complete",
+                    "inspect",
+                    "is_complete",
+                    *["snapshot"] * supervised,
+                    *["debug"] * is_installed("debugpy"),
+                ],
             }
         )
         if encoding == "msgpack":
@@ -184,6 +199,8 @@ class Worker:
             interrupt.__context__ = None
             settle = [self._rejection(cell.id, interrupt)]
         self._interrupts.end()
+        if self._debugger is not None:
+            self._debugger.leave()
         self._loop.restore()
         self._loop.tell()
         self._streams.follow(self._loop.busy())
@@ -196,6 +213,8 @@ class Worker:
 
     def _run(self, cell, text):
         """The frames that end the cell."""
+        if self._debugger is not None:
+            self._debugger.enter()
         result = self._engine.execute(text, cell)
         if self._child:
             self._leave_child(None)
@@ -276,6 +295,23 @@ class Worker:
         status, indent = self._engine.is_complete(text)
         return {"status": status} if indent is None else {"status": status, "indent": indent}, ()
 
+    # The debugger
+
+    def _debug(self, promise, request):
+        """Control thread."""
+        if self._engine is None:
+            told = {"ename": "NotReady", "evalue": "the worker is starting", "traceback": []}
+            self._connection.send({"reject": promise, **told})
+            return
+        if self._debugger is None:
+            from .debugger import Debugger
+
+            self._debugger = Debugger(self._connection, self._engine)
+        self._debugger.request(promise, request)
+
+    def _is_debugged(self):
+        return self._debugger is not None and self._debugger.attached
+
     # Snapshots
 
     def _keep(self, promise):
@@ -324,6 +360,8 @@ class Worker:
         self._connection.forget()
         self._interrupts.forget()
         self._streams.forget()
+        if self._debugger is not None:
+            self._debugger.forget()
 
     def _leave_child(self, error):
         """A forked child has come to the end of the cell. It must not go on as the worker."""

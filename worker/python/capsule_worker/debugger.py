@@ -1,0 +1,557 @@
+"""The debugger: pydevd, which debugpy brings, in this process, asked by the kernel in the Debug Adapter Protocol.
+
+pydevd speaks that protocol itself, on what it takes for a socket. Here that is an object in memory: there is no adapter
+process, no port and no address, so it works where a worker may have no sockets at all.
+"""
+
+import os
+import sys
+from _queue import SimpleQueue
+from _thread import allocate_lock
+from collections import deque
+
+from . import formatting, sources, variables
+from .engine import is_installed
+from .imports import standard
+
+# JupyterLab computes the name of a cell's file itself, from these. No such file need exist.
+PREFIX, SUFFIX = "/tmp/capsule_cells/", ".py"
+SEED = 0xC70F6907
+
+MODULE = "debugpy"
+THREAD = "capsule-debugger"
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
+_END_SECONDS = 2
+# A front end shows them; a cell's own are not longer.
+_MAX_SOURCE_BYTES = 4 << 20
+
+
+class _Refused(Exception):
+    """Why a request cannot be answered, for a person."""
+
+
+def file_name(text):
+    return f"{PREFIX}{murmur2(text.encode('utf-8', 'surrogatepass'))}{SUFFIX}"
+
+
+def murmur2(data, seed=SEED):
+    """MurmurHash2 of 32 bits, as JupyterLab's debugger has it."""
+    mask, factor = 0xFFFFFFFF, 0x5BD1E995
+    value = seed ^ len(data)
+    whole = len(data) & ~3
+    for start in range(0, whole, 4):
+        part = int.from_bytes(data[start : start + 4], "little") * factor & mask
+        part = (part ^ part >> 24) * factor & mask
+        value = value * factor & mask ^ part
+    if whole < len(data):
+        value = (value ^ int.from_bytes(data[whole:], "little")) * factor & mask
+    value = (value ^ value >> 13) * factor & mask
+    return value ^ value >> 15
+
+
+class Debugger:
+    """`request` is for the control thread, `enter` and `leave` are for the main thread. Requests are served by a thread
+    that ends when there are none; answers of pydevd come on a thread of pydevd's.
+    """
+
+    def __init__(self, connection, engine):
+        self._connection = connection
+        self._engine = engine
+        self._lock = allocate_lock()
+        self._waiting = deque()
+        self._serving = False
+        self._session = None
+        self._traced = False
+        self._stopped = {}
+        # By path: what the client wants, and texts that it has told.
+        self._breakpoints = {}
+        self._texts = {}
+        self._explorer = variables.Explorer()
+
+    @property
+    def attached(self):
+        return self._session is not None
+
+    # Requests
+
+    def request(self, promise, data):
+        """Control thread."""
+        with self._lock:
+            self._waiting.append((promise, bytes(data)))
+            if self._serving:
+                return
+            self._serving = True
+        threading = sys.modules["threading"]
+        thread = threading.Thread(target=self._serve, name=THREAD, daemon=True)
+        _hide(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._lock:
+                self._serving = False
+                refused, self._waiting = self._waiting, deque()
+            for promise, _ in refused:
+                self._reject(promise, error)
+
+    def _serve(self):
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._serving = False
+                    return
+                promise, data = self._waiting.popleft()
+            try:
+                request = standard("json").loads(data)
+                self._answer(promise, request)
+            except BaseException as error:
+                self._reject(promise, error)
+
+    def _answer(self, promise, request):
+        command = request["command"]
+        arguments = request.get("arguments") or {}
+
+        def answered(response):
+            response = {**response, "type": "response", "request_seq": request["seq"], "command": command}
+            response.setdefault("seq", request["seq"])
+            response.setdefault("success", True)
+            self._resolve(promise, response)
+
+        handler = getattr(self, "_on_" + command, None) if command.isidentifier() else None
+        try:
+            if handler is not None:
+                handler(arguments, answered)
+            else:
+                self._forward(command, arguments, answered)
+        except _Refused as refusal:
+            answered({"success": False, "message": str(refusal), "body": {}})
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            answered({"success": False, "message": f"{command}: {type(error).__name__}: {error}", "body": {}})
+
+    def _forward(self, command, arguments, answered):
+        if self._session is None:
+            raise _Refused(f"{command}: the debugger is not started")
+        self._session.ask(command, arguments, answered)
+
+    def _resolve(self, promise, response):
+        try:
+            self._connection.send({"resolve": promise}, [_json(response)])
+        except Exception as error:
+            self._reject(promise, error)
+
+    def _reject(self, promise, error):
+        header = {"reject": promise, "ename": type(error).__name__, "evalue": str(error)[:1000], "traceback": []}
+        self._connection.send(header)
+
+    # The start and the end
+
+    def _on_initialize(self, arguments, answered):
+        if self._session is None:
+            if not is_installed(MODULE):
+                raise _Refused(f"debugpy is not installed in {sys.prefix}; install it there: pip install debugpy")
+            self._session = _Session(self._event)
+            sources.watch(self._session.compiled)
+        self._session.ask("initialize", arguments, answered)
+
+    def _on_attach(self, arguments, answered):
+        session = self._session
+        if session is None:
+            raise _Refused("attach: the debugger is not started")
+        # Frames of the worker and of IPython are never a cell's.
+        ours = [_OWN_FOLDER, *filter(None, [_folder("IPython")])]
+        rules = [{"path": os.path.join(folder, "**"), "include": False} for folder in ours]
+        wanted = {key: value for key, value in arguments.items() if key not in ("connect", "logToFile")}
+        wanted["rules"] = [*(wanted.get("rules") or []), *rules]
+
+        def attached(response):
+            for path, breakpoints in list(self._breakpoints.items()):
+                self._set_breakpoints({"source": {"path": path}, "breakpoints": breakpoints}, _ignore)
+            session.ask("configurationDone", {}, lambda _: answered(response))
+
+        session.ask("attach", wanted, attached)
+
+    def _on_configurationDone(self, arguments, answered):
+        answered({})
+
+    def _on_disconnect(self, arguments, answered):
+        self._breakpoints.clear()
+        self._detach(answered)
+
+    def _on_terminate(self, arguments, answered):
+        self._detach(lambda _: None)
+        self._event({"type": "event", "event": "terminated", "seq": 0, "body": {}})
+        answered({})
+
+    def _detach(self, answered):
+        session = self._session
+        if session is not None:
+            sources.watch(None)
+            session.end()
+            self._session = None
+            self._stopped.clear()
+        answered({})
+
+    # Cells
+
+    def enter(self):
+        """Main thread, before a cell."""
+        if self._session is not None:
+            self._session.trace_main()
+            self._traced = True
+
+    def leave(self):
+        """Main thread, after a cell. An interrupt may have ended it at a breakpoint."""
+        if self._traced:
+            self._traced = False
+            sys.settrace(None)
+        if self._session is not None:
+            self._session.resume_main()
+
+    def forget(self):
+        """In a forked child: nobody is there to whom pydevd could speak."""
+        if self._session is not None:
+            sys.settrace(None)
+            sys.modules["threading"].settrace(None)
+            sources.watch(None)
+            self._session = None
+
+    def _on_dumpCell(self, arguments, answered):
+        text = arguments["code"]
+        path = file_name(text)
+        self._texts[path] = text
+        if self._session is not None:
+            self._session.know(path, text)
+        answered({"body": {"sourcePath": path}})
+
+    def _on_source(self, arguments, answered):
+        path = (arguments.get("source") or {}).get("path")
+        text = self._texts.get(path) if path else None
+        if text is None and path and path.startswith(PREFIX):
+            text = next((text for _, text in sources.cells() if file_name(text) == path), None)
+        if text is None and path:
+            try:
+                with open(path, "rb") as file:
+                    text = file.read(_MAX_SOURCE_BYTES).decode("utf-8", "replace")
+            except OSError:
+                pass  # the answer says so
+        if text is None:
+            raise _Refused("source unavailable")
+        answered({"body": {"content": text}})
+
+    def _on_setBreakpoints(self, arguments, answered):
+        path = arguments["source"]["path"]
+        wanted = arguments.get("breakpoints") or []
+        if wanted:
+            self._breakpoints[path] = wanted
+        else:
+            self._breakpoints.pop(path, None)
+        self._set_breakpoints(arguments, answered)
+
+    def _set_breakpoints(self, arguments, answered):
+        if self._session is None:
+            # They are remembered for the start.
+            wanted = arguments.get("breakpoints") or []
+            answered({"body": {"breakpoints": [{"verified": False, "line": each.get("line")} for each in wanted]}})
+            return
+        path = arguments["source"]["path"]
+        if path.startswith(PREFIX):
+            self._session.know(path, self._texts.get(path, ""))
+        self._session.ask("setBreakpoints", {"breakpoints": [], **arguments}, answered)
+
+    # What is going on
+
+    def _event(self, event):
+        kind = event.get("event")
+        body = event.get("body") or {}
+        if kind == "stopped":
+            thread = body.get("threadId")
+            self._stopped[thread] = True
+            if body.get("allThreadsStopped") and self._session is not None:
+
+                def told(response):
+                    for each in response.get("body", {}).get("threads", ()):
+                        self._stopped[each["id"]] = True
+                    self._send_event(event)
+
+                self._session.ask("threads", {}, told)
+                return
+        elif kind == "continued":
+            if body.get("allThreadsContinued", True):
+                self._stopped.clear()
+            else:
+                self._stopped.pop(body.get("threadId"), None)
+        elif kind == "thread" and body.get("reason") == "exited":
+            self._stopped.pop(body.get("threadId"), None)
+        self._send_event(event)
+
+    def _send_event(self, event):
+        self._connection.send({"signal": "debug_event"}, [_json(event)])
+
+    def _on_debugInfo(self, arguments, answered):
+        answered(
+            {
+                "body": {
+                    "isStarted": self._session is not None,
+                    "hashMethod": "Murmur2",
+                    "hashSeed": SEED,
+                    "tmpFilePrefix": PREFIX,
+                    "tmpFileSuffix": SUFFIX,
+                    "breakpoints": [
+                        {"source": path, "breakpoints": wanted} for path, wanted in self._breakpoints.items()
+                    ],
+                    "stoppedThreads": sorted(self._stopped),
+                    "richRendering": True,
+                    "exceptionPaths": ["Python Exceptions"],
+                    "copyToGlobals": True,
+                }
+            }
+        )
+
+    def _on_stackTrace(self, arguments, answered):
+        def told(response):
+            found = (response.get("body") or {}).get("stackFrames")
+            if found:
+                cells = [index for index, frame in enumerate(found) if _path(frame).startswith((PREFIX, "<"))]
+                if cells:
+                    # What is below the first frame of a cell has called it.
+                    response["body"]["stackFrames"] = found[: cells[-1] + 1]
+                    response["body"]["totalFrames"] = cells[-1] + 1
+            answered(response)
+
+        self._forward("stackTrace", arguments, told)
+
+    # Variables
+
+    def _on_inspectVariables(self, arguments, answered):
+        self._explorer = variables.Explorer()
+        answered({"body": {"variables": self._explorer.of_namespace(self._engine.names())}})
+
+    def _on_variables(self, arguments, answered):
+        reference = arguments["variablesReference"]
+        if reference >= variables.FIRST_REFERENCE:
+            answered({"body": {"variables": self._explorer.children(reference)}})
+            return
+
+        def told(response):
+            found = (response.get("body") or {}).get("variables")
+            if found is not None:
+                response["body"]["variables"] = [each for each in found if variables.is_wanted(each["name"])]
+            answered(response)
+
+        self._forward("variables", arguments, told)
+
+    def _on_richInspectVariables(self, arguments, answered):
+        name = arguments["variableName"]
+        if not name.isidentifier():
+            groups = ("special variables", "function variables", "class variables")
+            answered({"success": name in groups, "body": {"data": {}, "metadata": {}}})
+            return
+        if not self._stopped:
+            try:
+                data, metadata = self._engine.evaluate(name)
+            except Exception as error:
+                raise _Refused(f"{name}: {type(error).__name__}: {error}") from None
+            answered({"body": _bundle(data, metadata)})
+            return
+        # In the frame's own thread.
+        slot = variables.Slot(self._engine.show)
+
+        def told(response):
+            slot.close()
+            if response.get("success") and slot.bundle is not None:
+                answered({"body": _bundle(*slot.bundle)})
+            else:
+                answered({"success": False, "message": response.get("message", ""), "body": {"data": {}, "metadata": {}}})
+
+        expression = f"__import__('sys').modules[{variables.__name__!r}].keep({slot.number}, {name})"
+        frame = {"frameId": arguments["frameId"]} if "frameId" in arguments else {}
+        self._forward("evaluate", {"expression": expression, "context": "clipboard", **frame}, told)
+
+    def _on_copyToGlobals(self, arguments, answered):
+        source, target = arguments["srcVariableName"], arguments["dstVariableName"]
+        if not target.isidentifier():
+            raise _Refused(f"{target!r} is no name")
+        wanted = {"expression": f"globals()[{target!r}]", "value": source, "frameId": arguments["srcFrameId"]}
+        self._forward("setExpression", wanted, answered)
+
+    def _on_modules(self, arguments, answered):
+        modules = list(sys.modules.items())
+        first = arguments.get("startModule", 0)
+        count = arguments.get("moduleCount") or len(modules)
+        told = []
+        for index, (name, module) in enumerate(modules[first : first + count], first):
+            origin = getattr(getattr(module, "__spec__", None), "origin", None)
+            if isinstance(origin, str) and origin.endswith(".py"):
+                told.append({"id": index, "name": name, "path": origin})
+        answered({"body": {"modules": told, "totalModules": len(modules)}})
+
+
+class _Session:
+    """pydevd from its start to its end."""
+
+    def __init__(self, event):
+        self._event = event
+        self._lock = allocate_lock()
+        self._asked = {}
+        self._seq = 0
+        self._wire = _Wire(self._received)
+        self._names = {}
+        os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+        for thread in sys.modules["threading"].enumerate():
+            if thread.name.startswith("capsule-"):
+                _hide(thread)
+        __import__("debugpy.server")
+        self._pydevd = pydevd = sys.modules["pydevd"]
+        self._constants = sys.modules["_pydevd_bundle.pydevd_constants"]
+        self._before = set(sys.modules["threading"].enumerate())
+        start_client, pydevd.start_client = pydevd.start_client, lambda host, port: self._wire
+        try:
+            pydevd.settrace(
+                host="memory",
+                port=0,
+                suspend=False,
+                block_until_connected=True,
+                wait_for_ready_to_run=False,
+                patch_multiprocessing=False,
+                notify_stdin=False,
+            )
+        finally:
+            pydevd.start_client = start_client
+        sys.settrace(None)
+        self._db = self._constants.get_global_debugger()
+        self._api = sys.modules["_pydevd_bundle.pydevd_api"].PyDevdAPI()
+        for name, text in sources.cells():
+            self.compiled(name, text)
+
+    def ask(self, command, arguments, answered):
+        with self._lock:
+            self._seq += 1
+            seq = self._seq
+            self._asked[seq] = answered
+        self._wire.feed({"type": "request", "seq": seq, "command": command, "arguments": arguments})
+
+    def _received(self, message):
+        """A thread of pydevd's."""
+        if message.get("type") == "event":
+            self._event(message)
+        elif message.get("type") == "response":
+            with self._lock:
+                answered = self._asked.pop(message.get("request_seq"), None)
+            if answered is not None:
+                answered(message)
+
+    # Files
+
+    def know(self, path, text):
+        """Lets breakpoints be set in a cell that may not have been compiled yet."""
+        if path not in self._names:
+            self._map(path, text, f"<not run: {path}>")
+
+    def compiled(self, name, text):
+        """A cell's text has got the name under which it is compiled."""
+        self._map(file_name(text), text, name)
+
+    def _map(self, path, text, name):
+        if self._names.get(path) == name:
+            return
+        self._names[path] = name
+        # IPython leaves out empty lines at the beginning; what Python compiles has the rest.
+        shift = sources.lines_left_out(name)
+        count = text.count("\n") + 1
+        entry = self._api.SourceMappingEntry(1 + shift, max(count, 1 << 20), 1, name)
+        with self._db._main_lock:
+            self._api.set_source_mapping(self._db, path, [entry])
+
+    # The main thread
+
+    def trace_main(self):
+        self._db.enable_tracing()
+
+    def resume_main(self):
+        """After a cell whose end came from elsewhere, such as an interrupt at a breakpoint."""
+        info = getattr(sys.modules["threading"].main_thread(), "additional_info", None)
+        if info is not None:
+            info.pydev_state = self._constants.STATE_RUN
+            info.pydev_step_cmd = info.pydev_original_step_cmd = -1
+            info.pydev_step_stop = None
+
+    # The end
+
+    def end(self):
+        self._db.enable_output_redirection(False, False)
+        self._api.request_disconnect(self._db, resume_threads=True)
+        self._pydevd.stoptrace()
+        self._wire.close()
+        threads = set(sys.modules["threading"].enumerate()) - self._before
+        for thread in threads:
+            if getattr(thread, "is_pydev_daemon_thread", False):
+                thread.join(_END_SECONDS)
+        with self._lock:
+            asked, self._asked = self._asked, {}
+        for answered in asked.values():
+            answered({"success": False, "message": "the debugger has ended", "body": {}})
+
+
+class _Wire:
+    """What pydevd takes for its socket."""
+
+    def __init__(self, received):
+        self._received = received
+        self._queue = SimpleQueue()
+        self._data = bytearray()
+
+    def feed(self, message):
+        data = _json(message)
+        self._queue.put(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
+
+    def recv(self, size):
+        # The reader buffers what is more than it has asked for.
+        return self._queue.get()
+
+    def sendall(self, data):
+        self._data += data
+        while True:
+            head, separator, rest = bytes(self._data).partition(b"\r\n\r\n")
+            if not separator:
+                return
+            size = int(head.rpartition(b":")[2])
+            if len(rest) < size:
+                return
+            self._data = bytearray(rest[size:])
+            self._received(standard("json").loads(rest[:size]))
+
+    def settimeout(self, seconds):
+        pass
+
+    def shutdown(self, how):
+        self.close()
+
+    def close(self):
+        self._queue.put(b"")
+
+
+def _hide(thread):
+    """Makes pydevd leave a thread alone."""
+    thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
+
+
+def _json(value):
+    return standard("json").dumps(value, separators=(",", ":"), default=str).encode("ascii")
+
+
+def _bundle(data, metadata):
+    """As JSON has it."""
+    kept = {mime: value for mime, value in metadata.items() if mime in data}
+    return standard("json").loads(formatting.json_bytes({"data": data, "metadata": kept}, "the value"))
+
+
+def _path(frame):
+    return (frame.get("source") or {}).get("path") or ""
+
+
+def _folder(module):
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return os.path.dirname(file) if file else None
+
+
+def _ignore(response):
+    pass
