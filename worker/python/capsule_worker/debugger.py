@@ -62,7 +62,9 @@ class Debugger:
         self._serving = False
         self._session = None
         self._traced = False
-        self._stopped = {}
+        # Numbers of threads, as pydevd tells them.
+        self._threads = set()
+        self._stopped = set()
         # By path: what the client wants, and texts that it has told.
         self._breakpoints = {}
         self._texts = {}
@@ -188,6 +190,7 @@ class Debugger:
             session.end()
             self._session = None
             self._stopped.clear()
+            self._threads.clear()
         answered({})
 
     # Cells
@@ -205,6 +208,7 @@ class Debugger:
             sys.settrace(None)
         if self._session is not None:
             self._session.resume_main()
+            self._stopped.clear()
 
     def forget(self):
         """In a forked child: nobody is there to whom pydevd could speak."""
@@ -263,24 +267,19 @@ class Debugger:
         kind = event.get("event")
         body = event.get("body") or {}
         if kind == "stopped":
-            thread = body.get("threadId")
-            self._stopped[thread] = True
-            if body.get("allThreadsStopped") and self._session is not None:
-
-                def told(response):
-                    for each in response.get("body", {}).get("threads", ()):
-                        self._stopped[each["id"]] = True
-                    self._send_event(event)
-
-                self._session.ask("threads", {}, told)
-                return
+            self._stopped.add(body.get("threadId"))
+            if body.get("allThreadsStopped"):
+                self._stopped |= self._threads
         elif kind == "continued":
             if body.get("allThreadsContinued", True):
                 self._stopped.clear()
             else:
-                self._stopped.pop(body.get("threadId"), None)
-        elif kind == "thread" and body.get("reason") == "exited":
-            self._stopped.pop(body.get("threadId"), None)
+                self._stopped.discard(body.get("threadId"))
+        elif kind == "thread" and body.get("reason") == "started":
+            self._threads.add(body.get("threadId"))
+        elif kind == "thread":
+            self._threads.discard(body.get("threadId"))
+            self._stopped.discard(body.get("threadId"))
         self._send_event(event)
 
     def _send_event(self, event):
@@ -402,6 +401,13 @@ class _Session:
         __import__("debugpy.server")
         self._pydevd = pydevd = sys.modules["pydevd"]
         self._constants = sys.modules["_pydevd_bundle.pydevd_constants"]
+        # JupyterLab asks for the thread 1 always.
+        schema = sys.modules["_pydevd_bundle._debug_adapter.pydevd_base_schema"].BaseSchema
+        schema.initialize_ids_translation()
+        main = sys.modules["threading"].main_thread()
+        # It may be that of another process, of which this one is a copy.
+        self._constants.clear_cached_thread_id(main)
+        schema._translate_id_to_dap(self._constants.get_thread_id(main))
         self._before = set(sys.modules["threading"].enumerate())
         start_client, pydevd.start_client = pydevd.start_client, lambda host, port: self._wire
         try:

@@ -74,11 +74,15 @@ class Names(unittest.TestCase):
         self.assertEqual(
             debugger.murmur2(b"def g(a):\n    b = a + 1\n    return b\nr = g(1)\nprint(r)\n"), 1244580632
         )
-        for text, expected in EXPECTED.items():
-            self.assertEqual(debugger.murmur2(text.encode()), expected)
-
-
-EXPECTED = {}
+        for text, expected in (
+            ("", 3990065800),
+            ("a", 2167009006),
+            ("ab", 2805137849),
+            ("abc", 3350977461),
+            ("abcd", 804720481),
+            ("é = 1", 743418365),
+        ):
+            self.assertEqual(debugger.file_name(text), f"{debugger.PREFIX}{expected}.py")
 
 
 class WithoutDebugger(unittest.TestCase):

@@ -1,6 +1,16 @@
 """What holds whatever the engine is, on IPython."""
 
-from . import client, test_async, test_display, test_execution, test_input, test_interrupts, test_lifecycle, test_output
+from . import (
+    client,
+    test_async,
+    test_debugger,
+    test_display,
+    test_execution,
+    test_input,
+    test_interrupts,
+    test_lifecycle,
+    test_output,
+)
 
 
 class OnIPython:
@@ -22,6 +32,14 @@ class AsyncCells(OnIPython, test_async.AsyncCells):
 class BackgroundTasks(OnIPython, test_async.BackgroundTasks):
     # IPython imports it at once.
     test_asyncio_is_imported_after_the_cell_when_async_code_is_to_be_expected = None
+
+
+class WithoutDebugger(OnIPython, test_debugger.WithoutDebugger):
+    pass
+
+
+class Debugging(OnIPython, test_debugger.Debugging):
+    pass
 
 
 class Displays(OnIPython, test_display.Displays):
