@@ -10,7 +10,7 @@ from _queue import SimpleQueue
 from _thread import allocate_lock
 from collections import deque
 
-from . import formatting, sources, variables
+from . import formatting, frames, sources, variables
 from .engine import is_installed
 from .imports import standard
 
@@ -23,7 +23,8 @@ THREAD = "capsule-debugger"
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
 _END_SECONDS = 2
 # A front end shows them; a cell's own are not longer.
-_MAX_SOURCE_BYTES = 4 << 20
+_MAX_SOURCE_BYTES = 2 << 20
+_MAX_MESSAGE_BYTES = 16 << 20
 
 
 class _Refused(Exception):
@@ -56,7 +57,7 @@ class Debugger:
 
     def __init__(self, connection, engine):
         self._connection = connection
-        self._engine = engine
+        self._find_engine = engine
         self._lock = allocate_lock()
         self._waiting = deque()
         self._serving = False
@@ -73,6 +74,10 @@ class Debugger:
     @property
     def attached(self):
         return self._session is not None
+
+    @property
+    def _engine(self):
+        return self._find_engine()
 
     # Requests
 
@@ -136,7 +141,7 @@ class Debugger:
 
     def _resolve(self, promise, response):
         try:
-            self._connection.send({"resolve": promise}, [_json(response)])
+            self._connection.send({"resolve": promise}, [_checked(response)])
         except Exception as error:
             self._reject(promise, error)
 
@@ -283,7 +288,11 @@ class Debugger:
         self._send_event(event)
 
     def _send_event(self, event):
-        self._connection.send({"signal": "debug_event"}, [_json(event)])
+        try:
+            data = _checked(event)
+        except (ValueError, frames.FrameError):
+            return  # a front end can do without it, and pydevd's thread must go on
+        self._connection.send({"signal": "debug_event"}, [data])
 
     def _on_debugInfo(self, arguments, answered):
         answered(
@@ -542,6 +551,15 @@ def _hide(thread):
 
 def _json(value):
     return standard("json").dumps(value, separators=(",", ":"), default=str).encode("ascii")
+
+
+def _checked(message):
+    """As bytes that the kernel takes. Raises ValueError or FrameError."""
+    data = _json(message)
+    if len(data) > _MAX_MESSAGE_BYTES:
+        raise ValueError(f"an answer of {len(data):,} bytes is over the limit of {_MAX_MESSAGE_BYTES:,} bytes")
+    frames.decode_json(data)
+    return data
 
 
 def _bundle(data, metadata):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from _thread import allocate_lock
 
 from . import __version__, formatting, frames, sources, supervisor, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
@@ -45,8 +46,10 @@ class Worker:
         self._promises = Promises()
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
-        self._engine = None
         self._debugger = None
+        # Held until there is an engine.
+        self._booting = allocate_lock()
+        self._booting.acquire()
         self._settled = False
         self._control = Control(
             incoming_control,
@@ -67,6 +70,7 @@ class Worker:
             self._engine, self._notice = choose(wanted, self._displays, self._loop)
         except Unavailable as error:
             die(error)
+        self._booting.release()
         self._connection.send({"signal": "ready"})
         self._streams.load_c()
 
@@ -299,15 +303,16 @@ class Worker:
 
     def _debug(self, promise, request):
         """Control thread."""
-        if self._engine is None:
-            told = {"ename": "NotReady", "evalue": "the worker is starting", "traceback": []}
-            self._connection.send({"reject": promise, **told})
-            return
         if self._debugger is None:
             from .debugger import Debugger
 
-            self._debugger = Debugger(self._connection, self._engine)
+            self._debugger = Debugger(self._connection, self._started_engine)
         self._debugger.request(promise, request)
+
+    def _started_engine(self):
+        """Waits for it."""
+        with self._booting:
+            return self._engine
 
     def _is_debugged(self):
         return self._debugger is not None and self._debugger.attached

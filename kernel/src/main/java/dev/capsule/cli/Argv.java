@@ -9,10 +9,12 @@ import java.util.Optional;
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
 ///
 /// @param engine what gives cells their meaning, one of [#ENGINES]
-record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
+/// @param debugger whether the Python has debugpy
+record Argv(Path java, Path jar, Path python, String engine, boolean debugger, Terms terms) {
     /// `auto` is IPython when the Python has it.
     static final List<String> ENGINES = List.of("auto", "ipython", "plain");
     static final String PLAIN = "plain";
+    static final String DEBUGGER = "--debugger";
 
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
@@ -27,6 +29,9 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
                 python.toString()));
         if (!engine.equals(PLAIN)) {
             words.addAll(List.of("--engine", engine));
+        }
+        if (debugger) {
+            words.addAll(List.of(DEBUGGER, "on"));
         }
         words.addAll(terms.words());
         return words;
@@ -45,6 +50,7 @@ record Argv(Path java, Path jar, Path python, String engine, Terms terms) {
         }
         int engine = argv.indexOf("--engine") + 1;
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                engine == 0 || engine == argv.size() ? PLAIN : argv.get(engine), Terms.of(argv)));
+                engine == 0 || engine == argv.size() ? PLAIN : argv.get(engine), argv.contains(DEBUGGER),
+                Terms.of(argv)));
     }
 }

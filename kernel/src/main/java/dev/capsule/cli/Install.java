@@ -98,8 +98,10 @@ final class Install implements Callable<Integer> {
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
-                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine, terms);
-        var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env);
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine,
+                chosen.python().hasDebugpy(), terms);
+        var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env,
+                argv.debugger());
         var directory = target.kernels().resolve(kernel);
         checkReplaceable(directory, spec, argv);
         if (!terms.isSandboxed()) {

@@ -48,6 +48,7 @@ public final class FrameCodec {
             case Frame.Flush(var buffering) -> bytes(encoding, List.of(), "signal", "flush", "buffering",
                     buffering == Frame.Buffering.LINE ? "line" : "block");
             case Frame.Delivered(var id) -> bytes(encoding, List.of(), "signal", "delivered", "id", id);
+            case Frame.Debug(var id, var request) -> bytes(encoding, List.of(request), "open", "debug", "id", id);
             case Frame.Shutdown() -> bytes(encoding, List.of(), "signal", "shutdown");
             case Frame.Answer(var id, var value) -> bytes(encoding, List.of(), "resolve", id, "value", value);
             case Frame.Refuse(var id, var ename, var evalue) -> bytes(encoding, List.of(), "reject", id, "ename",
@@ -138,7 +139,7 @@ public final class FrameCodec {
             throw new FrameException("frame header has not exactly one of signal, open, emit, resolve, reject");
         }
         if (fields.has("signal")) {
-            return signal(fields);
+            return signal(fields, parts.buffers());
         } else if (fields.has("open")) {
             return open(fields);
         } else if (fields.has("emit")) {
@@ -150,7 +151,7 @@ public final class FrameCodec {
                 fields.strings("traceback"), fields.bool("shown", false));
     }
 
-    private static Frame.FromWorker signal(Fields fields) {
+    private static Frame.FromWorker signal(Fields fields, List<byte[]> buffers) {
         return switch (fields.string("signal")) {
             case "hello" -> {
                 // Before anything else: what follows may look different in another version.
@@ -167,6 +168,7 @@ public final class FrameCodec {
             case "ready" -> new Frame.Ready();
             case "snapshot" -> new Frame.Snapshot(fields.integer("pid"), id(fields, "after"));
             case "no_snapshot" -> new Frame.NoSnapshot(id(fields, "after"), fields.string("reason"));
+            case "debug_event" -> new Frame.DebugEvent(DebugMessage.event(only(buffers)));
             case "revived" -> new Frame.Revived(fields.integer("pid"));
             case "died" -> new Frame.Died(fields.integer("pid"), fields.integer("status"));
             default -> throw new FrameException("unknown signal \"" + fields.string("signal") + "\"");
@@ -215,9 +217,9 @@ public final class FrameCodec {
         throw new FrameException("stream \"" + name + "\" is neither stdout nor stderr");
     }
 
-    private static byte[] only(List<byte[]> buffers) {
+    static byte[] only(List<byte[]> buffers) {
         if (buffers.size() != 1) {
-            throw new FrameException("stream frame has %d buffers, not 1".formatted(buffers.size()));
+            throw new FrameException("frame has %d buffers, not 1".formatted(buffers.size()));
         }
         return buffers.getFirst();
     }

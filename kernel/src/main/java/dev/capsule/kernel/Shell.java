@@ -146,7 +146,7 @@ final class Shell {
                 session.isComplete(code, answer -> finish(exchange, isComplete(answer)));
             case Request.History(var output, var query) ->
                 history.find(query, entries -> finish(exchange, Content.history(entries, output)));
-            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.CommOpen _,Request.CommMsg _,Request.CommClose _,Request.Usage _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
+            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.CommOpen _,Request.CommMsg _,Request.CommClose _,Request.Usage _,Request.Debug _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
                 common.answer(exchange, request);
                 return true;
             }

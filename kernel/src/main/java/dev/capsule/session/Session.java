@@ -44,6 +44,7 @@ public final class Session {
     private final ScheduledExecutorService clock;
     private final Outlet outlet;
     private final Commands commands = new Commands(this);
+    private final Debugging debugging;
 
     // All below guarded by this.
     private Optional<Attendant> current = Optional.empty();
@@ -65,6 +66,7 @@ public final class Session {
         this.profile = profile;
         this.advice = advice;
         outlet = new Outlet(profile);
+        debugging = new Debugging(this, outlet);
         this.remarks = remarks;
         this.audit = audit;
         this.clock = clock;
@@ -79,6 +81,7 @@ public final class Session {
         var attendant = nextWorker();
         current = Optional.of(attendant);
         attendant.start(launches);
+        debugging.moved(attendant);
         return attendant;
     }
 
@@ -142,6 +145,10 @@ public final class Session {
 
     Outlet outlet() {
         return outlet;
+    }
+
+    Debugging debugging() {
+        return debugging;
     }
 
     void audit(Event event) {
@@ -260,6 +267,23 @@ public final class Session {
         }
     }
 
+    /// Asks the debugger, whatever a cell does.
+    public void debug(DebugRequest request, Consumer<Answers.Debugged> answer) {
+        synchronized (this) {
+            var attendant = serving();
+            if (attendant.isGone()) {
+                clock.execute(() -> answer.accept(new Answers.Debugged.Failed("there is no worker")));
+            } else {
+                debugging.ask(attendant, request, answer);
+            }
+        }
+    }
+
+    /// @param listener is given the debugger's events, JSON objects; may wait
+    public void whenDebugged(Consumer<byte[]> listener) {
+        debugging.listen(listener);
+    }
+
     /// Interrupts the running execution: cancels it, and if it goes on, signals the worker from outside and then kills it
     /// ([Profile.Interrupt]). Does nothing when none runs. Returns at once.
     public void interrupt() {
@@ -341,6 +365,7 @@ public final class Session {
             // One that could not start would hardly fare better at once; the next cell tries again.
             return;
         }
+        debugging.lost();
         if (running.isEmpty()) {
             untold = Optional.of(cause);
         }
@@ -411,6 +436,7 @@ public final class Session {
             other = serves ? current.flatMap(Attendant::worker) : fresh.worker();
             if (serves) {
                 current = Optional.of(fresh);
+                debugging.moved(fresh);
             }
         }
         other.ifPresent(WorkerProcess::kill);

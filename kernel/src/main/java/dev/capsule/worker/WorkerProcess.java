@@ -246,7 +246,7 @@ public final class WorkerProcess {
             }
             case Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
                 requests.write(bytes);
-            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
+            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
@@ -684,7 +684,7 @@ public final class WorkerProcess {
             }
             case Frame.Revived(var pid) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Input _,Frame.DebugEvent _ ->
                 output.flush();
         }
         listener.frame(frame);
