@@ -101,6 +101,7 @@ class Debugger:
                 self._reject(promise, error)
 
     def _serve(self):
+        self._find_engine()  # what is imported until there is one must not be disturbed
         while True:
             with self._lock:
                 if not self._waiting:
@@ -108,8 +109,7 @@ class Debugger:
                     return
                 promise, data = self._waiting.popleft()
             try:
-                request = standard("json").loads(data)
-                self._answer(promise, request)
+                self._answer(promise, frames.decode_json(data))
             except BaseException as error:
                 self._reject(promise, error)
 
@@ -407,7 +407,7 @@ class _Session:
         for thread in sys.modules["threading"].enumerate():
             if thread.name.startswith("capsule-"):
                 _hide(thread)
-        __import__("debugpy.server")
+        standard("debugpy.server")
         self._pydevd = pydevd = sys.modules["pydevd"]
         self._constants = sys.modules["_pydevd_bundle.pydevd_constants"]
         # JupyterLab asks for the thread 1 always.
@@ -515,7 +515,7 @@ class _Wire:
         self._data = bytearray()
 
     def feed(self, message):
-        data = _json(message)
+        data = frames.encode_json(message)
         self._queue.put(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
 
     def recv(self, size):
@@ -532,7 +532,7 @@ class _Wire:
             if len(rest) < size:
                 return
             self._data = bytearray(rest[size:])
-            self._received(standard("json").loads(rest[:size]))
+            self._received(frames.decode_json(rest[:size]))
 
     def settimeout(self, seconds):
         pass
@@ -549,13 +549,9 @@ def _hide(thread):
     thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
-def _json(value):
-    return standard("json").dumps(value, separators=(",", ":"), default=str).encode("ascii")
-
-
 def _checked(message):
     """As bytes that the kernel takes. Raises ValueError or FrameError."""
-    data = _json(message)
+    data = frames.encode_json(message)
     if len(data) > _MAX_MESSAGE_BYTES:
         raise ValueError(f"an answer of {len(data):,} bytes is over the limit of {_MAX_MESSAGE_BYTES:,} bytes")
     frames.decode_json(data)
@@ -565,7 +561,7 @@ def _checked(message):
 def _bundle(data, metadata):
     """As JSON has it."""
     kept = {mime: value for mime, value in metadata.items() if mime in data}
-    return standard("json").loads(formatting.json_bytes({"data": data, "metadata": kept}, "the value"))
+    return frames.decode_json(formatting.json_bytes({"data": data, "metadata": kept}, "the value"))
 
 
 def _path(frame):

@@ -3,6 +3,7 @@
 import os
 import sys
 from _thread import allocate_lock
+from _weakref import ref
 
 from . import __version__, formatting, frames, sources, supervisor, tracebacks
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
@@ -51,6 +52,8 @@ class Worker:
         self._booting = allocate_lock()
         self._booting.acquire()
         self._settled = False
+        # The control thread must not keep the namespace alive, whose end flushes files.
+        owner = ref(self)
         self._control = Control(
             incoming_control,
             self._executions,
@@ -58,7 +61,7 @@ class Worker:
             self._streams,
             self._displays,
             self._promises,
-            self._debug,
+            lambda promise, request: owner()._debug(promise, request),
         )
         self._control.start()
         self._snapshots = Snapshots(

@@ -1,5 +1,6 @@
 """Beginning and end of the process, and its children."""
 
+import importlib.util
 import os
 import unittest
 
@@ -27,7 +28,8 @@ class Lifecycle(unittest.TestCase):
         worker = self.worker()
         self.assertEqual(worker.hello["pid"], worker.pid)
         self.assertEqual((worker.hello["protocol"], worker.hello["language"]["name"]), (1, "python"))
-        self.assertEqual(worker.hello["offers"], ["execute", "complete", "inspect", "is_complete"])
+        debug = ["debug"] * bool(importlib.util.find_spec("debugpy"))
+        self.assertEqual(worker.hello["offers"], ["execute", "complete", "inspect", "is_complete", *debug])
 
     def test_runs_as_a_module_too(self):
         worker = self.worker(arguments=["-m", "capsule_worker"], folder=os.path.dirname(PACKAGE))
