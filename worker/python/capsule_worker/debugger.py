@@ -1,18 +1,13 @@
-"""The debugger: pydevd, which debugpy brings, in this process, asked by the kernel in the Debug Adapter Protocol.
-
-pydevd speaks that protocol itself, on what it takes for a socket. Here that is an object in memory: there is no adapter
-process, no port and no address, so it works where a worker may have no sockets at all.
-"""
+"""The debugger, as Jupyter's front ends ask for it (Jupyter messaging, "Debug request")."""
 
 import os
 import sys
 from _queue import SimpleQueue
 from _thread import allocate_lock
-from collections import deque
 
 from . import formatting, frames, sources, variables
 from .engine import is_installed
-from .imports import standard
+from .pydevd_session import Session, hide
 
 # JupyterLab computes the name of a cell's file itself, from these. No such file need exist.
 PREFIX, SUFFIX = "/tmp/capsule_cells/", ".py"
@@ -21,7 +16,6 @@ SEED = 0xC70F6907
 MODULE = "debugpy"
 THREAD = "capsule-debugger"
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__))
-_END_SECONDS = 2
 # A front end shows them; a cell's own are not longer.
 _MAX_SOURCE_BYTES = 2 << 20
 _MAX_MESSAGE_BYTES = 16 << 20
@@ -51,15 +45,16 @@ def murmur2(data, seed=SEED):
 
 
 class Debugger:
-    """`request` is for the control thread, `enter` and `leave` are for the main thread. Requests are served by a thread
-    that ends when there are none; answers of pydevd come on a thread of pydevd's.
+    """`request` is for the control thread; cells run within it on the main thread. Requests are served by a thread of
+    their own, which ends when there are none; answers of pydevd come on a thread of pydevd's.
     """
 
-    def __init__(self, connection, engine):
+    def __init__(self, connection, interrupts, engine):
         self._connection = connection
         self._find_engine = engine
+        interrupts.before = self._resume
         self._lock = allocate_lock()
-        self._waiting = deque()
+        self._waiting = SimpleQueue()
         self._serving = False
         self._session = None
         self._traced = False
@@ -84,30 +79,28 @@ class Debugger:
     def request(self, promise, data):
         """Control thread."""
         with self._lock:
-            self._waiting.append((promise, bytes(data)))
+            self._waiting.put((promise, bytes(data)))
             if self._serving:
                 return
             self._serving = True
         threading = sys.modules["threading"]
         thread = threading.Thread(target=self._serve, name=THREAD, daemon=True)
-        _hide(thread)
+        hide(thread)
         try:
             thread.start()
         except RuntimeError as error:
-            with self._lock:
-                self._serving = False
-                refused, self._waiting = self._waiting, deque()
-            for promise, _ in refused:
-                self._reject(promise, error)
+            self._serving = False
+            self._reject(self._waiting.get()[0], error)
 
     def _serve(self):
         self._find_engine()  # what is imported until there is one must not be disturbed
         while True:
             with self._lock:
-                if not self._waiting:
+                # With pydevd at work it stays: that takes a thread with the number of one that has ended for another.
+                if self._session is None and self._waiting.empty():
                     self._serving = False
                     return
-                promise, data = self._waiting.popleft()
+            promise, data = self._waiting.get()
             try:
                 self._answer(promise, frames.decode_json(data))
             except BaseException as error:
@@ -137,6 +130,8 @@ class Debugger:
     def _forward(self, command, arguments, answered):
         if self._session is None:
             raise _Refused(f"{command}: the debugger is not started")
+        if not self._session.knows(command):
+            raise _Refused(f"{command}: this debugger cannot do that")
         self._session.ask(command, arguments, answered)
 
     def _resolve(self, promise, response):
@@ -155,9 +150,13 @@ class Debugger:
         if self._session is None:
             if not is_installed(MODULE):
                 raise _Refused(f"debugpy is not installed in {sys.prefix}; install it there: pip install debugpy")
-            self._session = _Session(self._event)
-            sources.watch(self._session.compiled)
+            self._session = Session(self._event, file_name)
         self._session.ask("initialize", arguments, answered)
+
+    def _on_pause(self, arguments, answered):
+        if not self._traced:
+            raise _Refused("pause: no cell is running")
+        self._forward("pause", arguments, answered)
 
     def _on_attach(self, arguments, answered):
         session = self._session
@@ -191,7 +190,6 @@ class Debugger:
     def _detach(self, answered):
         session = self._session
         if session is not None:
-            sources.watch(None)
             session.end()
             self._session = None
             self._stopped.clear()
@@ -200,17 +198,21 @@ class Debugger:
 
     # Cells
 
-    def enter(self):
-        """Main thread, before a cell."""
+    def __enter__(self):
+        """Main thread, around what runs a cell."""
         if self._session is not None:
-            self._session.trace_main()
             self._traced = True
+            self._session.enter()
 
-    def leave(self):
-        """Main thread, after a cell. An interrupt may have ended it at a breakpoint."""
+    def __exit__(self, *_):
         if self._traced:
             self._traced = False
             sys.settrace(None)
+        if self._session is not None:
+            self._session.leave()
+
+    def _resume(self):
+        """An interrupt ends the cell, and that it is stopped at a breakpoint."""
         if self._session is not None:
             self._session.resume_main()
             self._stopped.clear()
@@ -218,9 +220,7 @@ class Debugger:
     def forget(self):
         """In a forked child: nobody is there to whom pydevd could speak."""
         if self._session is not None:
-            sys.settrace(None)
-            sys.modules["threading"].settrace(None)
-            sources.watch(None)
+            self._session.forget()
             self._session = None
 
     def _on_dumpCell(self, arguments, answered):
@@ -228,7 +228,7 @@ class Debugger:
         path = file_name(text)
         self._texts[path] = text
         if self._session is not None:
-            self._session.know(path, text)
+            self._session.know(path)
         answered({"body": {"sourcePath": path}})
 
     def _on_source(self, arguments, answered):
@@ -263,7 +263,7 @@ class Debugger:
             return
         path = arguments["source"]["path"]
         if path.startswith(PREFIX):
-            self._session.know(path, self._texts.get(path, ""))
+            self._session.know(path)
         self._session.ask("setBreakpoints", {"breakpoints": [], **arguments}, answered)
 
     # What is going on
@@ -368,7 +368,8 @@ class Debugger:
             if response.get("success") and slot.bundle is not None:
                 answered({"body": _bundle(*slot.bundle)})
             else:
-                answered({"success": False, "message": response.get("message", ""), "body": {"data": {}, "metadata": {}}})
+                nothing = {"data": {}, "metadata": {}}
+                answered({"success": False, "message": response.get("message", ""), "body": nothing})
 
         expression = f"__import__('sys').modules[{variables.__name__!r}].keep({slot.number}, {name})"
         frame = {"frameId": arguments["frameId"]} if "frameId" in arguments else {}
@@ -391,162 +392,6 @@ class Debugger:
             if isinstance(origin, str) and origin.endswith(".py"):
                 told.append({"id": index, "name": name, "path": origin})
         answered({"body": {"modules": told, "totalModules": len(modules)}})
-
-
-class _Session:
-    """pydevd from its start to its end."""
-
-    def __init__(self, event):
-        self._event = event
-        self._lock = allocate_lock()
-        self._asked = {}
-        self._seq = 0
-        self._wire = _Wire(self._received)
-        self._names = {}
-        os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-        for thread in sys.modules["threading"].enumerate():
-            if thread.name.startswith("capsule-"):
-                _hide(thread)
-        standard("debugpy.server")
-        self._pydevd = pydevd = sys.modules["pydevd"]
-        self._constants = sys.modules["_pydevd_bundle.pydevd_constants"]
-        # JupyterLab asks for the thread 1 always.
-        schema = sys.modules["_pydevd_bundle._debug_adapter.pydevd_base_schema"].BaseSchema
-        schema.initialize_ids_translation()
-        main = sys.modules["threading"].main_thread()
-        # It may be that of another process, of which this one is a copy.
-        self._constants.clear_cached_thread_id(main)
-        schema._translate_id_to_dap(self._constants.get_thread_id(main))
-        self._before = set(sys.modules["threading"].enumerate())
-        start_client, pydevd.start_client = pydevd.start_client, lambda host, port: self._wire
-        try:
-            pydevd.settrace(
-                host="memory",
-                port=0,
-                suspend=False,
-                block_until_connected=True,
-                wait_for_ready_to_run=False,
-                patch_multiprocessing=False,
-                notify_stdin=False,
-            )
-        finally:
-            pydevd.start_client = start_client
-        sys.settrace(None)
-        self._db = self._constants.get_global_debugger()
-        self._api = sys.modules["_pydevd_bundle.pydevd_api"].PyDevdAPI()
-        for name, text in sources.cells():
-            self.compiled(name, text)
-
-    def ask(self, command, arguments, answered):
-        with self._lock:
-            self._seq += 1
-            seq = self._seq
-            self._asked[seq] = answered
-        self._wire.feed({"type": "request", "seq": seq, "command": command, "arguments": arguments})
-
-    def _received(self, message):
-        """A thread of pydevd's."""
-        if message.get("type") == "event":
-            self._event(message)
-        elif message.get("type") == "response":
-            with self._lock:
-                answered = self._asked.pop(message.get("request_seq"), None)
-            if answered is not None:
-                answered(message)
-
-    # Files
-
-    def know(self, path, text):
-        """Lets breakpoints be set in a cell that may not have been compiled yet."""
-        if path not in self._names:
-            self._map(path, text, f"<not run: {path}>")
-
-    def compiled(self, name, text):
-        """A cell's text has got the name under which it is compiled."""
-        self._map(file_name(text), text, name)
-
-    def _map(self, path, text, name):
-        if self._names.get(path) == name:
-            return
-        self._names[path] = name
-        # IPython leaves out empty lines at the beginning; what Python compiles has the rest.
-        shift = sources.lines_left_out(name)
-        count = text.count("\n") + 1
-        entry = self._api.SourceMappingEntry(1 + shift, max(count, 1 << 20), 1, name)
-        with self._db._main_lock:
-            self._api.set_source_mapping(self._db, path, [entry])
-
-    # The main thread
-
-    def trace_main(self):
-        self._db.enable_tracing()
-
-    def resume_main(self):
-        """After a cell whose end came from elsewhere, such as an interrupt at a breakpoint."""
-        info = getattr(sys.modules["threading"].main_thread(), "additional_info", None)
-        if info is not None:
-            info.pydev_state = self._constants.STATE_RUN
-            info.pydev_step_cmd = info.pydev_original_step_cmd = -1
-            info.pydev_step_stop = None
-
-    # The end
-
-    def end(self):
-        self._db.enable_output_redirection(False, False)
-        self._api.request_disconnect(self._db, resume_threads=True)
-        self._pydevd.stoptrace()
-        self._wire.close()
-        threads = set(sys.modules["threading"].enumerate()) - self._before
-        for thread in threads:
-            if getattr(thread, "is_pydev_daemon_thread", False):
-                thread.join(_END_SECONDS)
-        with self._lock:
-            asked, self._asked = self._asked, {}
-        for answered in asked.values():
-            answered({"success": False, "message": "the debugger has ended", "body": {}})
-
-
-class _Wire:
-    """What pydevd takes for its socket."""
-
-    def __init__(self, received):
-        self._received = received
-        self._queue = SimpleQueue()
-        self._data = bytearray()
-
-    def feed(self, message):
-        data = frames.encode_json(message)
-        self._queue.put(b"Content-Length: %d\r\n\r\n%b" % (len(data), data))
-
-    def recv(self, size):
-        # The reader buffers what is more than it has asked for.
-        return self._queue.get()
-
-    def sendall(self, data):
-        self._data += data
-        while True:
-            head, separator, rest = bytes(self._data).partition(b"\r\n\r\n")
-            if not separator:
-                return
-            size = int(head.rpartition(b":")[2])
-            if len(rest) < size:
-                return
-            self._data = bytearray(rest[size:])
-            self._received(frames.decode_json(rest[:size]))
-
-    def settimeout(self, seconds):
-        pass
-
-    def shutdown(self, how):
-        self.close()
-
-    def close(self):
-        self._queue.put(b"")
-
-
-def _hide(thread):
-    """Makes pydevd leave a thread alone."""
-    thread.pydev_do_not_trace = thread.is_pydev_daemon_thread = True
 
 
 def _checked(message):

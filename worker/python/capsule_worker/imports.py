@@ -19,8 +19,8 @@ def standard(name):
 
 
 class _Elsewhere:
-    """Finder in sys.meta_path: to a thread of these, the notebook's folder is not there. What other threads import at the
-    same time is their own, so sys.path stays as it is.
+    """Finder in sys.meta_path: to a thread of these, the notebook's folder is not there. Others may import at the same
+    time, so sys.path stays as it is.
     """
 
     def __init__(self):

@@ -162,6 +162,10 @@ class Snapshots:
         try:
             # The control thread must hold no lock, for nobody would release its copy.
             with self._control.resting:
+                if self._executions.threads_running():
+                    # The control thread has started one since.
+                    self._refused = "the debugger is at work"
+                    return None
                 # A copied `random` seeds itself anew.
                 getstate = getattr(sys.modules.get("random"), "getstate", None)
                 numbers = getstate() if getstate is not None else None

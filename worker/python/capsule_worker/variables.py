@@ -11,6 +11,7 @@ _MAX_CHARS = 1_000
 _MAX_ITEMS = 15
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), type(...))
+_CONTAINERS = (dict, list, tuple, set, frozenset)
 _HIDDEN = frozenset(
     "__name__ __doc__ __package__ __loader__ __spec__ __annotations__ __builtins__ __builtin__ __display__"
     " get_ipython debugpy exit quit open In Out _ih _oh _dh _ __ ___".split()
@@ -47,14 +48,15 @@ class Explorer:
         elif isinstance(value, (set, frozenset)):
             items = [(str(index), inner, None) for index, inner in enumerate(_first(value))]
         else:
-            items = [(key, inner, f"{name}.{key}") for key, inner in _first(sorted(_attributes(value).items(), key=_by_name))]
+            attributes = sorted(_attributes(value).items(), key=_by_name)
+            items = [(key, inner, f"{name}.{key}") for key, inner in _first(attributes)]
         return [self._told(*item) for item in items]
 
     def _told(self, name, value, expression):
         told = {"name": str(name), "value": self._text(value), "type": type(value).__name__, "variablesReference": 0}
         if expression is not None:
             told["evaluateName"] = expression
-        if not isinstance(value, _PLAIN) and (isinstance(value, (dict, list, tuple, set, frozenset)) or _attributes(value)):
+        if isinstance(value, _CONTAINERS) or not isinstance(value, _PLAIN) and _attributes(value):
             self._values.append((value, expression))
             told["variablesReference"] = FIRST_REFERENCE + len(self._values) - 1
         return told

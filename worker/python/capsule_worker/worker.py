@@ -206,8 +206,6 @@ class Worker:
             interrupt.__context__ = None
             settle = [self._rejection(cell.id, interrupt)]
         self._interrupts.end()
-        if self._debugger is not None:
-            self._debugger.leave()
         self._loop.restore()
         self._loop.tell()
         self._streams.follow(self._loop.busy())
@@ -220,9 +218,12 @@ class Worker:
 
     def _run(self, cell, text):
         """The frames that end the cell."""
-        if self._debugger is not None:
-            self._debugger.enter()
-        result = self._engine.execute(text, cell)
+        debugger = self._debugger
+        if debugger is None:
+            result = self._engine.execute(text, cell)
+        else:
+            with debugger:
+                result = self._engine.execute(text, cell)
         if self._child:
             self._leave_child(None)
         ending = []
@@ -309,7 +310,7 @@ class Worker:
         if self._debugger is None:
             from .debugger import Debugger
 
-            self._debugger = Debugger(self._connection, self._started_engine)
+            self._debugger = Debugger(self._connection, self._interrupts, self._started_engine)
         self._debugger.request(promise, request)
 
     def _started_engine(self):

@@ -93,7 +93,7 @@ class WithoutDebugger(unittest.TestCase):
         cls.dap = Dap(cls.worker)
 
     def test_variables_are_inspected(self):
-        self.worker.run("class Point:\n    pass\np = Point(); p.x = [1, {'k': 2}]\n_hidden = 3; text = 'é'; big = 10**5000")
+        self.worker.run("class Point:\n    pass\np = Point(); p.x = [1, {'k': 2}]\ntext = 'é'; big = 10**5000")
         found = {each["name"]: each for each in self.dap.body("inspectVariables")["variables"]}
         self.assertEqual((found["text"]["value"], found["text"]["type"]), ("'é'", "str"))
         self.assertLess(len(found["big"]["value"]), 5_000)
@@ -166,9 +166,11 @@ class Debugging(unittest.TestCase):
         for expected in ([("f", 3), ("<module>", 4)], [("<module>", 5)], [("<module>", 6)]):
             dap.ask("next", threadId=1)
             dap.event("stopped")
-            self.assertEqual(dap.stack()[-1], expected[-1])
-            if len(dap.stack()) == len(expected):
-                self.assertEqual(dap.stack(), expected)
+            if dap.stack() == [("<module>", 4)]:
+                # Where Python tells debuggers of returns, they stop there too.
+                dap.ask("next", threadId=1)
+                dap.event("stopped")
+            self.assertEqual(dap.stack(), expected)
         dap.ask("continue", threadId=1)
         done = self.worker.finish(cell)
         self.assertEqual((done.text(), done.result()), ("2\n", "2"))
@@ -196,7 +198,8 @@ class Debugging(unittest.TestCase):
 
     def test_values_of_a_stopped_frame(self):
         dap = self.debugged()
-        code = "class Rich:\n    def _repr_html_(self): return '<b>rich</b>'\ndef g():\n    here = Rich()\n    return 1\ng()"
+        code = "class Rich:\n    def _repr_html_(self): return '<b>rich</b>'\n"
+        code += "def g():\n    here = Rich()\n    return 1\ng()"
         dap.break_at(code, 5)
         cell = self.worker.start(code)
         dap.event("stopped")
@@ -225,6 +228,33 @@ class Debugging(unittest.TestCase):
         self.assertEqual(dap.variables(), {"a": "1"})
         dap.ask("continue", threadId=1)
         self.assertTrue(self.worker.finish(cell).ok)
+
+    def test_an_interrupt_ends_an_asynchronous_cell_at_a_breakpoint(self):
+        dap = self.debugged()
+        code = "import asyncio\nasync def h():\n    await asyncio.sleep(0)\n    return 5\nawait h()"
+        dap.break_at(code, 4)
+        for _ in range(2):
+            cell = self.worker.start(code)
+            dap.event("stopped")
+            self.worker.signal("cancel", id=cell)
+            self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+
+    def test_what_pydevd_would_not_answer_is_refused(self):
+        dap = self.debugged()
+        for command in ("restart", "stepBack", "nonsense"):
+            self.assertFalse(dap.ask(command, threadId=1)["success"])
+
+    def test_a_pause_between_cells_is_not_for_the_next(self):
+        dap = self.debugged()
+        self.assertFalse(dap.ask("pause", threadId=1)["success"])
+        self.assertEqual(self.worker.run("1 + 1").result(), "2")
+
+    def test_may_begin_before_the_worker_is_ready(self):
+        # What debugpy put into sys.path went into a copy, which another import's end threw away.
+        self.worker(wait=False)
+        self.worker.until(lambda event: event[0] == "hello")
+        self.dap.attach()
+        self.assertEqual(self.worker.run("1 + 1").result(), "2")
 
     def test_pauses_a_loop(self):
         dap = self.debugged()
@@ -275,7 +305,8 @@ class Debugging(unittest.TestCase):
 
     def test_a_forked_child_does_not_stop(self):
         dap = self.debugged()
-        code = "import os\ndef child():\n    return 7\nif not os.fork():\n    os._exit(child())\nos.waitstatus_to_exitcode(os.wait()[1])"
+        code = "import os\ndef child():\n    return 7\nif not os.fork():\n    os._exit(child())\n"
+        code += "os.waitstatus_to_exitcode(os.wait()[1])"
         dap.break_at(code, 3)
         self.assertEqual(self.worker.run(code).result(), "7")
 
