@@ -290,8 +290,9 @@ class Debugging(unittest.TestCase):
         cell = worker.run("a = 2").header["resolve"]
         self.assertEqual(worker.refused(cell), "the debugger is attached")
         self.dap.ask("disconnect")
-        cell = worker.run("a = 3").header["resolve"]
-        snapshot = worker.kept(cell)
+        # The thread that has answered may be about to end.
+        wait = "import threading\nfor t in threading.enumerate():\n    if t.name == 'capsule-debugger': t.join()"
+        snapshot = worker.kept(worker.run(f"a = 3\n{wait}").header["resolve"])
         worker.start("import os; os._exit(3)")
         worker.died(worker.hello["pid"])
         worker.wake(snapshot)

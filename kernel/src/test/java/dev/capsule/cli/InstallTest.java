@@ -414,8 +414,9 @@ class InstallTest {
                 + "memory, cells of any length, every kind of output, widgets (profile open); for a stranger's "
                 + "notebooks: capsule install\n"), said::out);
         assertTrue(argv("capsule-python-open-network").endsWith(
-                "\"--python\", \"/usr/bin/python3\", \"--profile\", \"open\", \"--network\", \"host\""));
-        assertTrue(argv("capsule-python").endsWith("\"--python\", \"/usr/bin/python3\""));
+                "\"--debugger\", \"on\", \"--profile\", \"open\", \"--network\", \"host\""));
+        assertTrue(argv("capsule-python")
+                .endsWith("\"--python\", \"/usr/bin/python3\", \"--debugger\", \"on\""));
         assertTrue(run("list").out().contains("  profile  open, sandbox auto, network host\n"));
     }
 
