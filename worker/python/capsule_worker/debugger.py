@@ -205,11 +205,11 @@ class Debugger:
             self._session.enter()
 
     def __exit__(self, *_):
-        if self._traced:
-            self._traced = False
-            sys.settrace(None)
+        traced, self._traced = self._traced, False
         if self._session is not None:
             self._session.leave()
+        elif traced:
+            sys.settrace(None)
 
     def _resume(self):
         """An interrupt ends the cell, and that it is stopped at a breakpoint."""

@@ -64,8 +64,8 @@ class Session:
             )
         finally:
             pydevd.start_client = start_client
-        sys.settrace(None)
         self._db = self._constants.get_global_debugger()
+        self._db.disable_tracing()  # of this thread
         self._json = sys.modules["_pydevd_bundle.pydevd_process_net_command_json"]
         self._api = sys.modules["_pydevd_bundle.pydevd_api"].PyDevdAPI()
         sources.watch(self.compiled)
@@ -135,8 +135,8 @@ class Session:
     # The end
 
     def forget(self):
-        sys.settrace(None)
-        sys.modules["threading"].settrace(None)
+        """In a forked child."""
+        self._db.disable_tracing()
         monitoring = getattr(sys, "monitoring", None)
         if monitoring is not None:
             monitoring.set_events(monitoring.DEBUGGER_ID, 0)
