@@ -14,13 +14,14 @@ _LAST_REPEAT_MILLIS = 100
 class Control:
     NAME = "capsule-control"
 
-    def __init__(self, incoming, executions, interrupts, streams, displays, promises):
+    def __init__(self, incoming, executions, interrupts, streams, displays, promises, debug):
         self._incoming = incoming
         self._executions = executions
         self._interrupts = interrupts
         self._streams = streams
         self._displays = displays
         self._promises = promises
+        self._debug = debug
         # Held while this thread does anything but wait.
         self.resting = allocate_lock()
 
@@ -80,6 +81,8 @@ class Control:
             self._promises.resolve(header["resolve"], header["value"])
         elif kind == ("reject", None):
             self._promises.reject(header["reject"], header["ename"], header["evalue"])
+        elif kind == ("open", "debug"):
+            self._debug(header["id"], buffers[0])
         elif kind == ("signal", "shutdown"):
             self._interrupts.end_worker()
         else:

@@ -22,6 +22,8 @@ class Interrupts:
         self.raised = False
         self.task_cancelled = False
         self.shield = _Shield(self)
+        # Called on the main thread before it is interrupted.
+        self.before = None
         self._main = get_ident()
         self._handler = self._handle
         self._lock = allocate_lock()
@@ -142,6 +144,8 @@ class Interrupts:
                 loop.call_soon_threadsafe(task.cancel)
                 return
         self.raised = True
+        if self.before is not None:
+            self.before()
         raise KeyboardInterrupt
 
 

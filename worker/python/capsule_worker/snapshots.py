@@ -48,7 +48,7 @@ _THREADED = ("polars", "jax", "tensorflow")
 class Snapshots:
     """Main thread only."""
 
-    def __init__(self, adopter, descriptors, connection, executions, loop, control):
+    def __init__(self, adopter, descriptors, connection, executions, loop, control, is_debugged):
         # Whether a fork is one of these, and not a cell's.
         self.forking = False
         self._adopter = adopter
@@ -57,6 +57,7 @@ class Snapshots:
         self._executions = executions
         self._loop = loop
         self._control = control
+        self._is_debugged = is_debugged
         self._adopted = None
         # Whether there is a snapshot of the state as it is; if not, why the last attempt was in vain.
         self._kept = False
@@ -136,6 +137,8 @@ class Snapshots:
         """Why a copy would not be what the live process is. None if it would."""
         if not self._is_adopted():
             return "this Python cannot adopt processes: it has no ctypes"
+        if self._is_debugged():
+            return "the debugger is attached"
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
             named = [name for name in threads if name not in ("MainThread", self._control.NAME)]
@@ -178,6 +181,10 @@ class Snapshots:
         try:
             # The control thread must hold no lock, for nobody would release its copy.
             with self._control.resting:
+                if self._executions.threads_running():
+                    # The control thread has started one since.
+                    self._refused = "the debugger is at work"
+                    return None
                 # A copied `random` seeds itself anew.
                 getstate = getattr(sys.modules.get("random"), "getstate", None)
                 numbers = getstate() if getstate is not None else None

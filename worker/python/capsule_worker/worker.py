@@ -2,13 +2,15 @@
 
 import os
 import sys
+from _thread import allocate_lock
+from _weakref import ref
 
 from . import __version__, comms, formatting, frames, sources, supervisor, tracebacks
 from .comms import Comms
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
-from .engine import Unavailable, choose
+from .engine import Unavailable, choose, is_installed
 from .executions import Execution, Executions
 from .frames import FrameError
 from .imports import ImportWatch
@@ -48,13 +50,25 @@ class Worker:
         self._promises = Promises()
         self._loop = SessionLoop(self._executions, self._interrupts, self._streams)
         self._child = False
+        self._debugger = None
+        # Held until there is an engine.
+        self._booting = allocate_lock()
+        self._booting.acquire()
         self._settled = False
+        # The control thread must not keep the namespace alive, whose end flushes files.
+        owner = ref(self)
         self._control = Control(
-            incoming_control, self._executions, self._interrupts, self._streams, self._displays, self._promises
+            incoming_control,
+            self._executions,
+            self._interrupts,
+            self._streams,
+            self._displays,
+            self._promises,
+            lambda promise, request: owner()._debug(promise, request),
         )
         self._control.start()
         self._snapshots = Snapshots(
-            adopter, self._descriptors, self._connection, self._executions, self._loop, self._control
+            adopter, self._descriptors, self._connection, self._executions, self._loop, self._control, self._is_debugged
         )
         self._set_up_process()
         try:
@@ -62,6 +76,7 @@ class Worker:
             self._engine, self._notice = choose(wanted, self._displays, self._loop)
         except Unavailable as error:
             die(error)
+        self._booting.release()
         self._connection.send({"signal": "ready"})
         self._streams.load_c()
 
@@ -87,7 +102,7 @@ class Worker:
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": [*_OFFERS, *["snapshot"] * supervised],
+                "offers": [*_OFFERS, *["snapshot"] * supervised, *["debug"] * is_installed("debugpy")],
             }
         )
         if encoding == "msgpack":
@@ -211,7 +226,12 @@ class Worker:
         """The frames that end the cell."""
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        result = self._engine.execute(text, cell)
+        debugger = self._debugger
+        if debugger is None:
+            result = self._engine.execute(text, cell)
+        else:
+            with debugger:
+                result = self._engine.execute(text, cell)
         if self._child:
             self._leave_child(None)
         ending = []
@@ -342,6 +362,24 @@ class Worker:
         status, indent = self._engine.is_complete(text)
         return {"status": status} if indent is None else {"status": status, "indent": indent}, ()
 
+    # The debugger
+
+    def _debug(self, promise, request):
+        """Control thread."""
+        if self._debugger is None:
+            from .debugger import Debugger
+
+            self._debugger = Debugger(self._connection, self._interrupts, self._started_engine)
+        self._debugger.request(promise, request)
+
+    def _started_engine(self):
+        """Waits for it."""
+        with self._booting:
+            return self._engine
+
+    def _is_debugged(self):
+        return self._debugger is not None and self._debugger.attached
+
     # Snapshots
 
     def _keep(self, promise):
@@ -390,6 +428,8 @@ class Worker:
         self._connection.forget()
         self._interrupts.forget()
         self._streams.forget()
+        if self._debugger is not None:
+            self._debugger.forget()
 
     def _leave_child(self, error):
         """A forked child has come to the end of the cell. It must not go on as the worker."""

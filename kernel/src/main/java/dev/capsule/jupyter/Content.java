@@ -155,6 +155,20 @@ public final class Content {
         });
     }
 
+    /// The reply to a `debug_request` that the debugger has not answered: its response has no status.
+    public static byte[] debugFailure(int requestSeq, String command, String why) {
+        return Json.object(json -> {
+            json.writeStringField("type", "response");
+            json.writeNumberField("seq", requestSeq);
+            json.writeNumberField("request_seq", requestSeq);
+            json.writeBooleanField("success", false);
+            json.writeStringField("command", command);
+            json.writeStringField("message", why);
+            json.writeObjectFieldStart("body");
+            json.writeEndObject();
+        });
+    }
+
     public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd) {
         return Json.object(json -> {
             json.writeStringField("status", "ok");
@@ -240,7 +254,8 @@ public final class Content {
         });
     }
 
-    public static byte[] kernelInfo(String version, String banner, LanguageInfo language) {
+    public static byte[] kernelInfo(String version, String banner, LanguageInfo language,
+            List<String> supportedFeatures) {
         return Json.object(json -> {
             json.writeStringField("status", "ok");
             json.writeStringField("protocol_version", Wire.PROTOCOL_VERSION);
@@ -258,7 +273,7 @@ public final class Content {
             json.writeStringField("banner", banner);
             json.writeArrayFieldStart("help_links");
             json.writeEndArray();
-            strings(json, "supported_features", List.of());
+            strings(json, "supported_features", supportedFeatures);
         });
     }
 

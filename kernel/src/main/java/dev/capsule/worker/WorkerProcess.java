@@ -256,7 +256,7 @@ public final class WorkerProcess {
             case Frame.Restore(var id, _, _, _) -> run(id, bytes);
             case Frame.Supply _,Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
                 requests.write(bytes);
-            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
+            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
@@ -747,7 +747,7 @@ public final class WorkerProcess {
             }
             case Frame.Revived(var pid, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _,Frame.DebugEvent _ ->
                 output.flush();
         }
         listener.frame(frame);
