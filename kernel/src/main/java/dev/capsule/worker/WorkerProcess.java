@@ -724,6 +724,10 @@ public final class WorkerProcess {
     private void act(Frame.FromWorker frame, RawOutput output) {
         switch (frame) {
             case Frame.Hello hello -> {
+                if (said) {
+                    // Before what follows is closed once more, which may be another's by then.
+                    throw new FrameException("second hello");
+                }
                 encoding = hello.encoding();
                 boolean supervised = hello.offers().contains("snapshot");
                 if (supervised) {
