@@ -135,6 +135,8 @@ class Snapshots:
 
     def _objection(self):
         """Why a copy would not be what the live process is. None if it would."""
+        if not self.offered:
+            return "the kernel wants none (--snapshots off)"
         if not self._is_adopted():
             return "this Python cannot adopt processes: it has no ctypes"
         if self._is_debugged():

@@ -67,18 +67,28 @@ final class Commands {
         }
     }
 
+    /// The worker makes a snapshot first, or says why it makes none.
     private void list(Session.Cell cell, ExecutionListener listener) {
-        Optional<WorkerProcess> worker;
         synchronized (session) {
-            worker = session.serving().worker();
+            var attendant = session.serving();
+            if (attendant.isGone()) {
+                answer(attendant.snapshots().list(Map.of()), cell, listener);
+                return;
+            }
+            attendant.ask(Session.QUESTION_DEADLINE, Frame.Keep::new, _ -> {
+                Optional<WorkerProcess> worker;
+                synchronized (session) {
+                    worker = attendant.worker();
+                }
+                // Reads files, so not while others wait for the session.
+                var memory = worker.map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
+                String text;
+                synchronized (session) {
+                    text = attendant.snapshots().list(memory);
+                }
+                answer(text, cell, listener);
+            });
         }
-        // Reads files, so not while others wait for the session.
-        var memory = worker.map(WorkerProcess::memoryOfSnapshots).orElse(Map.of());
-        String text;
-        synchronized (session) {
-            text = session.serving().snapshots().list(memory);
-        }
-        answer(text, cell, listener);
     }
 
     private void undo(int cells, Session.Cell cell, ExecutionListener listener) {
