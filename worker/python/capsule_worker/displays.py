@@ -47,13 +47,14 @@ class Displays:
         execution = self._executions.current()
         if execution is None:
             raise TooEarly("nothing can be shown before the first cell")
-        here = waits and self._executions.runs_here(execution)
+        # What a subshell prints is in frames, too, and overtakes nothing.
+        here = waits and execution is self._executions.running and self._executions.runs_here(execution)
         header = {"emit": kind, "id": execution.id, **fields}
         if here:
             header["ack"] = True
         parts = self._connection.encode(header, buffers)
         execution.account(parts)
-        if waits and execution is self._executions.running:
+        if waits and execution.running:
             self._streams.flush()
         if not here:
             self._connection.write(parts)
@@ -109,7 +110,7 @@ class Displays:
 
     def add_payload(self, payload, single=False):
         execution = self._executions.current()
-        if execution is None or execution is not self._executions.running:
+        if execution is None or not execution.running:
             raise RuntimeError(f"{payload.get('source')}: the cell that this code belongs to has ended")
         if single:
             execution.payload[:] = [other for other in execution.payload if other["source"] != payload.get("source")]

@@ -28,7 +28,8 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(worker.hello["pid"], worker.pid)
         self.assertEqual((worker.hello["protocol"], worker.hello["language"]["name"]), (1, "python"))
         self.assertEqual(
-            worker.hello["offers"], ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore"]
+            worker.hello["offers"],
+            ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore", "subshells"],
         )
 
     def test_runs_as_a_module_too(self):

@@ -108,14 +108,18 @@ class Client:
 
     # Sending
 
-    def send(self, message_type, content=None, *, channel="shell", parent=None, metadata=None, buffers=None):
+    def send(
+        self, message_type, content=None, *, channel="shell", parent=None, metadata=None, buffers=None, subshell=None
+    ):
         """Sends a message without waiting for anything; returns its id."""
         message = self.session.msg(message_type, content or {}, parent=parent, metadata=metadata)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         self.requests[message["msg_id"]] = message
         self.session.send(getattr(self, channel), message, buffers=buffers)
         return message["msg_id"]
 
-    def start(self, code, **options):
+    def start(self, code, subshell=None, **options):
         """Sends an execute_request without waiting for anything; returns its id."""
         content = {
             "code": code,
@@ -126,7 +130,7 @@ class Client:
             "stop_on_error": True,
             **options,
         }
-        return self.send("execute_request", content)
+        return self.send("execute_request", content, subshell=subshell)
 
     def answer(self, value, timeout=PATIENCE):
         """Answers the next input_request; returns that request."""
@@ -186,8 +190,8 @@ class Client:
             _same_header(sent, published[0]["parent_header"])
         return Exchange(message_id, reply, published)
 
-    def request(self, message_type, content=None, *, channel="shell", replied=True, timeout=PATIENCE):
-        message_id = self.send(message_type, content, channel=channel)
+    def request(self, message_type, content=None, *, channel="shell", replied=True, timeout=PATIENCE, subshell=None):
+        message_id = self.send(message_type, content, channel=channel, subshell=subshell)
         return self.finish(message_id, replied=replied, timeout=timeout)
 
     def execute(self, code, *, timeout=PATIENCE, answers=(), **options):

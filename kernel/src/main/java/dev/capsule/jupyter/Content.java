@@ -258,7 +258,7 @@ public final class Content {
             json.writeStringField("banner", banner);
             json.writeArrayFieldStart("help_links");
             json.writeEndArray();
-            strings(json, "supported_features", List.of());
+            strings(json, "supported_features", List.of("kernel subshells"));
         });
     }
 
@@ -275,6 +275,20 @@ public final class Content {
 
     public static byte[] shutdown(boolean restart) {
         return ascii("{\"status\":\"ok\",\"restart\":" + restart + "}");
+    }
+
+    public static byte[] createSubshell(String subshellId) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeStringField("subshell_id", subshellId);
+        });
+    }
+
+    public static byte[] listSubshells(List<String> subshellIds) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            strings(json, "subshell_id", subshellIds);
+        });
     }
 
     public static byte[] usage(Usage usage) {

@@ -27,8 +27,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
-/// Answers the requests of the shell channel one at a time, in the order they came. Nobody waits here: whoever finishes
-/// a request, most often the worker's thread, begins the next.
+/// Answers the requests of one shell, the main one or a subshell, one at a time, in the order they came. Nobody waits here:
+/// whoever finishes a request, most often the worker's thread, begins the next.
 final class Shell {
     private static final Logger LOG = System.getLogger(Shell.class.getName());
 
@@ -36,6 +36,8 @@ final class Shell {
     /// time has passed since its request came, and those that came meanwhile are aborted as if it had taken longer.
     private static final Duration BURST = Duration.ofMillis(20);
 
+    /// Empty for the main shell.
+    private final Optional<String> subshell;
     private final Wire wire;
     private final Iopub iopub;
     private final Session session;
@@ -48,6 +50,7 @@ final class Shell {
     // Guarded by this.
     private final ArrayDeque<Turn> waiting = new ArrayDeque<>();
     private boolean busy;
+    private boolean ended;
 
     // Of whoever has the turn.
     private int executionCount;
@@ -61,8 +64,10 @@ final class Shell {
         }
     }
 
-    Shell(Wire wire, Iopub iopub, Session session, History history, Stdin stdin, Common common,
+    Shell(Optional<String> subshell, Wire wire, Iopub iopub, Session session, History history, Stdin stdin,
+            Common common,
             Supplier<List<String>> warnings, ScheduledExecutorService clock) {
+        this.subshell = subshell;
         this.wire = wire;
         this.iopub = iopub;
         this.session = session;
@@ -85,6 +90,19 @@ final class Shell {
         next();
     }
 
+    /// Interrupts what is running, and answers what waits for its turn by that it was aborted. What the worker has of the
+    /// subshell ends after that.
+    void end() {
+        synchronized (this) {
+            ended = true;
+            if (!busy) {
+                session.endSubshell(subshell.orElseThrow());
+                return;
+            }
+        }
+        session.interrupt(subshell.orElseThrow());
+    }
+
     /// Gives turns until one is not finished at once: its end gives the next.
     private void next() {
         boolean finished = true;
@@ -93,6 +111,9 @@ final class Shell {
             synchronized (this) {
                 turn = waiting.poll();
                 busy = turn != null;
+                if (ended && !busy) {
+                    session.endSubshell(subshell.orElseThrow());
+                }
             }
             if (turn == null) {
                 return;
@@ -104,15 +125,14 @@ final class Shell {
     /// @return whether the request is answered; otherwise [#next] is called when it is
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
-        if (turn.aborted()) {
+        if (turn.aborted() || (isEnded() && turn.executes())) {
             exchange.reply(Content.aborted());
             exchange.close();
             return true;
         }
         try {
-            var subshell = turn.message().header().subshellId();
-            if (subshell.isPresent()) {
-                throw new WireException("subshell_id \"" + subshell.get() + "\" is not known: this kernel has none");
+            if (isEnded()) {
+                throw Shells.unknown(subshell.orElseThrow());
             }
             return answer(turn, exchange, Request.parse(turn.message()));
         } catch (WireException e) {
@@ -125,6 +145,10 @@ final class Shell {
             refuse(turn, exchange, "InternalError", e.toString());
             return true;
         }
+    }
+
+    private synchronized boolean isEnded() {
+        return ended;
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
@@ -142,12 +166,13 @@ final class Shell {
                 checkTransaction(execute);
                 execute(turn, exchange, execute);
             }
-            case Request.Complete(var code, var cursorPos) -> session.complete(code, cursorPos,
+            case Request.Complete(var code, var cursorPos) -> session.complete(subshell, code, cursorPos,
                     answer -> finish(exchange, complete(answer, cursorPos)));
-            case Request.Inspect(var code, var cursorPos, var detail) -> session.inspect(code, cursorPos, detail,
-                    answer -> finish(exchange, inspect(answer)));
+            case Request.Inspect(var code, var cursorPos, var detail) ->
+                session.inspect(subshell, code, cursorPos, detail,
+                        answer -> finish(exchange, inspect(answer)));
             case Request.IsComplete(var code) ->
-                session.isComplete(code, answer -> finish(exchange, isComplete(answer)));
+                session.isComplete(subshell, code, answer -> finish(exchange, isComplete(answer)));
             case Request.History(var output, var query) ->
                 history.find(query, entries -> finish(exchange, Content.history(entries, output)));
             case Request.CommOpen(var commId, var target) -> {
@@ -164,7 +189,7 @@ final class Shell {
             case Request.CommClose(var commId) -> {
                 return !comm(turn, exchange, Kind.CLOSE, commId, "") && closed(exchange);
             }
-            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
+            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Interrupt _,Request.AboutSubshells _,Request.Shutdown _,Request.Unknown _ -> {
                 common.answer(exchange, request);
                 return true;
             }
@@ -179,7 +204,7 @@ final class Shell {
             throw new WireException("%s with %d buffers; the limit is %d".formatted(message.header().msgType(),
                     message.buffers().size(), CommRequest.MAX_BUFFERS));
         }
-        return session.comm(new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
+        return session.comm(subshell, new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
                 message.metadata(), message.buffers()), new CommRun(exchange, this::next));
     }
 
@@ -217,8 +242,12 @@ final class Shell {
     }
 
     private void execute(Turn turn, Exchange exchange, Request.Execute request) {
+        // In and Out, which count the main shell's cells, would have two of one count.
+        boolean remembered = request.storeHistory() && subshell.isEmpty();
         if (request.storeHistory()) {
             executionCount++;
+        }
+        if (remembered) {
             history.add(executionCount, request.code());
         }
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
@@ -227,11 +256,13 @@ final class Shell {
             warnings.get().forEach(warning -> exchange.stream("stderr",
                     "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
         }
-        var run = new CellRun(exchange, request, executionCount, history, ask,
+        int count = executionCount;
+        Consumer<String> whenShown = remembered ? text -> history.addOutput(count, text) : _ -> {};
+        var run = new CellRun(exchange, request, count, whenShown, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
         run.start(listener -> session.execute(
-                new Session.Cell(turn.message().header().msgId(), request.code(), executionCount, request.silent(),
-                        request.storeHistory(), request.allowStdin(), request.userExpressions(), request.transaction()
+                new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
+                        remembered, request.allowStdin(), request.userExpressions(), request.transaction()
                                 .map(name -> Transaction.named(name).orElseThrow())),
                 listener));
     }
