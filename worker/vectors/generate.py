@@ -1,4 +1,4 @@
-"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 8): `python3 worker/vectors/generate.py`.
+"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 9): `python3 worker/vectors/generate.py`.
 
 The frames are put together here by hand and not by any implementation, so that no implementation proves itself.
 """

@@ -15,7 +15,7 @@ _MAX_MATCHES = 2_000
 
 
 class Completion:
-    """Main thread only. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
+    """Any thread; one at a time is served. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
     ends, and is not asked meanwhile.
     """
 
@@ -23,6 +23,7 @@ class Completion:
         self._shell = shell
         self._late = None
         self._simple = None
+        self._lock = threading.Lock()
 
     @staticmethod
     def has_jedi():
@@ -30,6 +31,10 @@ class Completion:
 
     def complete(self, text, cursor):
         """(matches, start, end)"""
+        with self._lock:
+            return self._complete(text, cursor)
+
+    def _complete(self, text, cursor):
         full = self._shell.Completer
         if self._late is not None and not self._late.is_alive():
             self._late = None
