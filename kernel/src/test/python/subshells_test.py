@@ -171,6 +171,31 @@ class Subshells(Case):
         self.assert_ok(self.beside("go.set()"))
         self.client.finish(running)
 
+    def test_questions_of_the_main_shell_do_not_wait_for_a_long_cell(self):
+        self.ok("another_name = 5")
+        running = self.busy()
+        found = self.client.request("complete_request", {"code": "another_", "cursor_pos": 8})
+        self.assertEqual(["another_name"], found.content["matches"])
+        self.assertTrue(self.client.request("inspect_request", {"code": "another_name", "cursor_pos": 5}).content["found"])
+        self.assertEqual("incomplete", self.client.request("is_complete_request", {"code": "if 1:"}).content["status"])
+        # Who shows what the kernel does goes by the last status: the cell goes on.
+        self.client.wait(lambda: self.last_status()[0] == "busy", "a last status that says busy")
+        self.assertEqual(("busy", running), self.last_status())
+        self.assert_ok(self.beside("go.set()"))
+        self.client.finish(running)
+        self.assertEqual("idle", self.last_status()[0])
+
+    def last_status(self):
+        last = [message for message in self.client.everything if message["msg_type"] == "status"][-1]
+        return last["content"]["execution_state"], last["parent_header"]["msg_id"]
+
+    def test_a_question_sees_what_the_short_cell_before_it_does(self):
+        for n in range(20):
+            running = self.client.start(f"fresh_{n} = 1")
+            found = self.client.request("complete_request", {"code": f"fresh_{n}", "cursor_pos": 8})
+            self.assertIn(f"fresh_{n}", found.content["matches"])
+            self.client.finish(running)
+
     def test_async_cells_and_late_output(self):
         running = self.busy()
         code = (

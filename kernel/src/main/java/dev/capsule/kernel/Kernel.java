@@ -69,8 +69,9 @@ public final class Kernel {
         stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
         common = new Common(connection, session, identity, this::shutdownRequested);
-        shells = new Shells(wire, iopub, subshell -> new Shell(subshell, wire, iopub, session, history, stdin, common,
-                subshell.isEmpty() ? identity.warnings() : List::of, clock));
+        shells = new Shells(wire, iopub,
+                (subshell, aside) -> new Shell(subshell, aside, wire, iopub, session, history, stdin, common,
+                        subshell.isEmpty() ? identity.warnings() : List::of, clock));
         iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
         new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
         stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()),

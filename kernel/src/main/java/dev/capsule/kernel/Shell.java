@@ -21,10 +21,12 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 
 /// Answers the requests of one shell, the main one or a subshell, one at a time, in the order they came. Nobody waits here:
@@ -36,8 +38,16 @@ final class Shell {
     /// time has passed since its request came, and those that came meanwhile are aborted as if it had taken longer.
     private static final Duration BURST = Duration.ofMillis(20);
 
+    /// A question that waits longer than this for a cell is answered beside it. One that came with a short cell may be about
+    /// what the cell does.
+    private static final Duration QUESTION_PATIENCE = Duration.ofMillis(50);
+
+    private static final Set<String> QUESTIONS = Set.of("complete_request", "inspect_request", "is_complete_request");
+
     /// Empty for the main shell.
     private final Optional<String> subshell;
+    /// Answers questions that wait here for a cell; of the main shell only, for a subshell's client can have another.
+    private final Optional<Shell> aside;
     private final Wire wire;
     private final Iopub iopub;
     private final Session session;
@@ -59,15 +69,27 @@ final class Shell {
     /// A request that waits to be answered.
     private record Turn(Message message, RouterSocket shell, RouterSocket stdin, long receivedAtNanos,
             boolean aborted) {
+        boolean asks() {
+            return QUESTIONS.contains(message.header().msgType());
+        }
+
+        /// Whether the person who asked has asked again.
+        boolean isOutdatedBy(Turn other) {
+            return asks() && other.message().header().msgType().equals(message.header().msgType())
+                    && other.message().header().session().equals(message.header().session());
+        }
+
         boolean executes() {
             return message.header().msgType().equals("execute_request");
         }
     }
 
-    Shell(Optional<String> subshell, Wire wire, Iopub iopub, Session session, History history, Stdin stdin,
+    Shell(Optional<String> subshell, Optional<Shell> aside, Wire wire, Iopub iopub, Session session, History history,
+            Stdin stdin,
             Common common,
             Supplier<List<String>> warnings, ScheduledExecutorService clock) {
         this.subshell = subshell;
+        this.aside = aside;
         this.wire = wire;
         this.iopub = iopub;
         this.session = session;
@@ -80,14 +102,31 @@ final class Shell {
 
     /// Takes a verified message; answers it at once when no other is being answered.
     void submit(Message message, RouterSocket shell, RouterSocket stdinSocket) {
+        var turn = new Turn(message, shell, stdinSocket, System.nanoTime(), false);
         synchronized (this) {
-            waiting.add(new Turn(message, shell, stdinSocket, System.nanoTime(), false));
+            if (aside.isEmpty()) {
+                abortWaiting(earlier -> earlier.isOutdatedBy(turn));
+            }
+            waiting.add(turn);
             if (busy) {
+                if (aside.isPresent() && turn.asks()) {
+                    Future<?> _ = clock.schedule(() -> passOn(turn), QUESTION_PATIENCE.toMillis(),
+                            TimeUnit.MILLISECONDS);
+                }
                 return;
             }
             busy = true;
         }
         next();
+    }
+
+    private void passOn(Turn turn) {
+        synchronized (this) {
+            if (!waiting.remove(turn)) {
+                return;
+            }
+        }
+        aside.orElseThrow().submit(turn.message(), turn.shell(), turn.stdin());
     }
 
     /// Interrupts what is running, and answers what waits for its turn by that it was aborted. What the worker has of the
@@ -126,7 +165,7 @@ final class Shell {
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
         if (turn.aborted() || (isEnded() && turn.executes())) {
-            exchange.reply(Content.aborted());
+            exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
             exchange.close();
             return true;
         }
@@ -219,6 +258,15 @@ final class Shell {
         next();
     }
 
+    /// Nobody waits for the answer any more.
+    private static byte[] unanswered(Turn turn) {
+        return switch (turn.message().header().msgType()) {
+            case "complete_request" -> complete(Optional.empty(), 0);
+            case "inspect_request" -> inspect(Optional.empty());
+            default -> isComplete(Optional.empty());
+        };
+    }
+
     private static byte[] complete(Optional<Answers.Completion> answer, int cursorPos) {
         return answer.map(found -> Content.complete(found.matches(), found.start(), found.end()))
                 .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos));
@@ -286,7 +334,7 @@ final class Shell {
     private void fail(CellRun run, Outcome.Failed failed) {
         if (!run.request().silent()) {
             if (run.request().stopOnError()) {
-                abortWaiting();
+                abortWaiting(Turn::executes);
             }
             if (!failed.shown()) {
                 run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
@@ -296,11 +344,11 @@ final class Shell {
                 failed.traceback()));
     }
 
-    /// Only executions are aborted; everything keeps its turn.
-    private synchronized void abortWaiting() {
+    /// Everything keeps its turn.
+    private synchronized void abortWaiting(Predicate<Turn> aborts) {
         for (int i = waiting.size(); i > 0; i--) {
             var turn = waiting.remove();
-            waiting.add(turn.executes()
+            waiting.add(aborts.test(turn)
                     ? new Turn(turn.message(), turn.shell(), turn.stdin(), turn.receivedAtNanos(), true)
                     : turn);
         }

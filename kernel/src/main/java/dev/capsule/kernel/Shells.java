@@ -14,7 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.function.Function;
+import java.util.function.BiFunction;
 
 /// The main shell and its subshells (Jupyter enhancement proposal 91). Each answers its own requests in order, whatever the
 /// others do. They are on nobody's books but these: the worker hears of one with its first request. Safe for several
@@ -25,20 +25,23 @@ final class Shells {
     /// Each may have a thread in the worker.
     static final int MAX = 32;
 
+    /// A subshell that no client knows of.
+    private static final String ASIDE = "aside";
+
     private final Wire wire;
     private final Iopub iopub;
-    private final Function<Optional<String>, Shell> make;
+    private final BiFunction<Optional<String>, Optional<Shell>, Shell> make;
     private final Shell main;
 
     // Guarded by itself, oldest first.
     private final Map<String, Shell> subshells = new LinkedHashMap<>();
 
-    /// @param make a shell, of the subshell if one is named
-    Shells(Wire wire, Iopub iopub, Function<Optional<String>, Shell> make) {
+    /// @param make a shell, of the subshell if one is named, and with one that answers questions for it
+    Shells(Wire wire, Iopub iopub, BiFunction<Optional<String>, Optional<Shell>, Shell> make) {
         this.wire = wire;
         this.iopub = iopub;
         this.make = make;
-        main = make.apply(Optional.empty());
+        main = make.apply(Optional.empty(), Optional.of(make.apply(Optional.of(ASIDE), Optional.empty())));
     }
 
     /// Takes a verified message of the shell channel.
@@ -89,7 +92,7 @@ final class Shells {
                                 .formatted(subshells.size(), MAX));
             }
             String id = UUID.randomUUID().toString();
-            subshells.put(id, make.apply(Optional.of(id)));
+            subshells.put(id, make.apply(Optional.of(id), Optional.empty()));
             return Content.createSubshell(id);
         }
     }

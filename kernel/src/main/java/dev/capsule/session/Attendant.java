@@ -158,7 +158,14 @@ final class Attendant implements WorkerProcess.Listener {
         snapshots.settled(execution.id);
         if (execution.subshell.isEmpty()) {
             last = lastCell.or(() -> last);
-        } else if (greeted && running().isEmpty()) {
+        } else {
+            rests();
+        }
+    }
+
+    /// A subshell has nothing to do any more. While it had, no snapshot could be made.
+    void rests() {
+        if (greeted && running().isEmpty()) {
             send(new Frame.Rest());
         }
     }

@@ -373,9 +373,16 @@ public final class Session {
                     }
                 } finally {
                     answer.accept(value);
+                    if (subshell.isPresent()) {
+                        rests(attendant);
+                    }
                 }
             });
         }
+    }
+
+    private synchronized void rests(Attendant attendant) {
+        attendant.rests();
     }
 
     private static Frame.ToWorker to(Optional<String> subshell, Frame.ToShell request) {
