@@ -177,8 +177,8 @@ class Server:
         self._settle([settle])
 
     def _complete(self, header, text):
-        matches, start, end = self._parts.engine.complete(text, header["cursor"])
-        return {"matches": matches, "start": start, "end": end}, ()
+        matches, start, end, types = self._parts.engine.complete(text, header["cursor"])
+        return {"matches": matches, "start": start, "end": end, "types": types}, ()
 
     def _inspect(self, header, text):
         found = self._parts.engine.inspect(text, header["cursor"], header["detail"])

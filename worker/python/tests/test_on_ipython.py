@@ -103,4 +103,5 @@ class Subshells(OnIPython, test_subshells.Subshells):
         self.assertIsNone(self.beside(worker, "'quiet';").result())
         self.beside(worker, "go.set()")
         self.assertEqual("True", worker.finish(running).result())
-        self.assertEqual("({1: \"'main'\", 2: 'True'}, 3)", worker.run("{n: repr(v) for n, v in Out.items()}, get_ipython().execution_count").result())
+        look = "{n: repr(v) for n, v in Out.items()}, get_ipython().execution_count"
+        self.assertEqual("({1: \"'main'\", 2: 'True'}, 3)", worker.run(look).result())

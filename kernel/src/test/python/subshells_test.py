@@ -176,6 +176,8 @@ class Subshells(Case):
         running = self.busy()
         found = self.client.request("complete_request", {"code": "another_", "cursor_pos": 8})
         self.assertEqual(["another_name"], found.content["matches"])
+        [told] = found.content["metadata"]["_jupyter_types_experimental"]
+        self.assertEqual({"start": 0, "end": 8, "text": "another_name", "type": "instance"}, told)
         self.assertTrue(self.client.request("inspect_request", {"code": "another_name", "cursor_pos": 5}).content["found"])
         self.assertEqual("incomplete", self.client.request("is_complete_request", {"code": "if 1:"}).content["status"])
         # Who shows what the kernel does goes by the last status: the cell goes on.
@@ -245,6 +247,10 @@ class Subshells(Case):
         refused = self.beside("%undo")
         self.assertEqual("UsageError", refused.content["ename"])
         self.assertIn("main shell", refused.content["evalue"])
+
+
+class OnIPython(Subshells):
+    arguments = ["--engine", "ipython"]
 
 
 class Limits(Case):

@@ -12,6 +12,8 @@ from ..imports import standard
 
 _DEADLINE_SECONDS = 2.0
 _MAX_MATCHES = 2_000
+# IPython's word for a match of which it does not know what it is.
+_UNKNOWN = "<unknown>"
 
 
 class Completion:
@@ -30,7 +32,7 @@ class Completion:
         return PathFinder.find_spec("jedi", [entry for entry in sys.path if entry not in ("", ".")]) is not None
 
     def complete(self, text, cursor):
-        """(matches, start, end)"""
+        """(matches, start, end, types)"""
         with self._lock:
             return self._complete(text, cursor)
 
@@ -90,7 +92,11 @@ def _ask(asked, text, cursor):
         warnings.simplefilter("ignore")
         found = list(rectify_completions(text, asked.completions(text, cursor)))
     # Of one with the type `magic` and one without, only the text counts.
-    matches = list(dict.fromkeys(match.text for match in found))[:_MAX_MATCHES]
+    kinds = {}
+    for match in found:
+        if kinds.get(match.text, _UNKNOWN) == _UNKNOWN:
+            kinds[match.text] = match.type or _UNKNOWN
+    matches = list(kinds)[:_MAX_MATCHES]
     if not matches:
-        return [], cursor, cursor
-    return matches, found[0].start, found[0].end
+        return [], cursor, cursor, []
+    return matches, found[0].start, found[0].end, [kinds[match] for match in matches]

@@ -155,13 +155,26 @@ public final class Content {
         });
     }
 
-    public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd) {
+    /// @param types what each match is, which JupyterLab shows beside it; empty when that is not known
+    public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd, List<String> types) {
         return Json.object(json -> {
             json.writeStringField("status", "ok");
             strings(json, "matches", matches);
             json.writeNumberField("cursor_start", cursorStart);
             json.writeNumberField("cursor_end", cursorEnd);
             json.writeObjectFieldStart("metadata");
+            if (types.size() == matches.size()) {
+                json.writeArrayFieldStart("_jupyter_types_experimental");
+                for (int i = 0; i < types.size(); i++) {
+                    json.writeStartObject();
+                    json.writeNumberField("start", cursorStart);
+                    json.writeNumberField("end", cursorEnd);
+                    json.writeStringField("text", matches.get(i));
+                    json.writeStringField("type", types.get(i));
+                    json.writeEndObject();
+                }
+                json.writeEndArray();
+            }
             json.writeEndObject();
         });
     }

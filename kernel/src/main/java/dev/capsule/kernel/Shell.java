@@ -268,8 +268,8 @@ final class Shell {
     }
 
     private static byte[] complete(Optional<Answers.Completion> answer, int cursorPos) {
-        return answer.map(found -> Content.complete(found.matches(), found.start(), found.end()))
-                .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos));
+        return answer.map(found -> Content.complete(found.matches(), found.start(), found.end(), found.types()))
+                .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos, List.of()));
     }
 
     private static byte[] inspect(Optional<Answers.Inspection> answer) {

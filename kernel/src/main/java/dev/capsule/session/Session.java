@@ -339,7 +339,8 @@ public final class Session {
             Consumer<Optional<Answers.Completion>> answer) {
         ask(subshell, id -> new Frame.Complete(id, cursor, code), answer, resolve -> new Answers.Completion(
                 resolve.fields().strings("matches"), resolve.fields().integer("start"),
-                resolve.fields().integer("end")));
+                resolve.fields().integer("end"),
+                resolve.fields().optionalStrings("types")));
     }
 
     /// @param cursor in Unicode code points
