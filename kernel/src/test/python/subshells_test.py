@@ -11,6 +11,8 @@ from wire import Client, KernelCase
 # A cell that goes on until another sets `go`.
 WAIT = "import threading; go = threading.Event(); print('waiting', flush=True)\nwhile not go.wait(0.01): pass\n"
 MAX = 32
+# Of a question for the cell before it.
+PATIENCE_SECONDS = 0.1
 
 
 class Case(KernelCase):
@@ -150,6 +152,8 @@ class Subshells(Case):
         running = self.busy(subshell=self.subshell)
         queued = self.client.start("'never'", subshell=self.subshell)
         asked = self.client.send("complete_request", {"code": "pr", "cursor_pos": 2}, subshell=self.subshell)
+        # What came before this on the same connection has come, too.
+        self.client.request("kernel_info_request")
         self.assertEqual("ok", self.delete(self.subshell).status)
         self.assertEqual("KeyboardInterrupt", self.client.finish(running).content["ename"])
         self.assertEqual("aborted", self.client.finish(queued).status)
@@ -192,11 +196,18 @@ class Subshells(Case):
         return last["content"]["execution_state"], last["parent_header"]["msg_id"]
 
     def test_a_question_sees_what_the_short_cell_before_it_does(self):
+        self.assert_runs()
+        short = 0
         for n in range(20):
+            began = time.monotonic()
             running = self.client.start(f"fresh_{n} = 1")
-            found = self.client.request("complete_request", {"code": f"fresh_{n}", "cursor_pos": 8})
-            self.assertIn(f"fresh_{n}", found.content["matches"])
+            asked = self.client.send("complete_request", {"code": f"fresh_{n}", "cursor_pos": 8})
             self.client.finish(running)
+            if time.monotonic() - began < PATIENCE_SECONDS:
+                short += 1
+                self.assertIn(f"fresh_{n}", self.client.finish(asked).content["matches"])
+            self.client.finish(asked)
+        self.assertGreater(short, 0)
 
     def test_async_cells_and_late_output(self):
         running = self.busy()
@@ -267,6 +278,7 @@ class Limits(Case):
 
     def test_the_deadline_is_a_cells_own(self):
         late = self.busy(subshell=self.subshell)
+        self.ok("import time; began = time.monotonic()\nwhile time.monotonic() < began + 1: pass")
         # Begins later, and is there when the other's time is over.
         running = self.busy("print('waiting', flush=True)\nwhile not go.wait(0.01): pass")
         self.assertEqual("LimitExceeded", self.client.finish(late).content["ename"])

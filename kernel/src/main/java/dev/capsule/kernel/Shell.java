@@ -40,7 +40,7 @@ final class Shell {
 
     /// A question that waits longer than this for a cell is answered beside it. One that came with a short cell may be about
     /// what the cell does.
-    private static final Duration QUESTION_PATIENCE = Duration.ofMillis(50);
+    private static final Duration QUESTION_PATIENCE = Duration.ofMillis(100);
 
     private static final Set<String> QUESTIONS = Set.of("complete_request", "inspect_request", "is_complete_request");
 
