@@ -201,7 +201,7 @@ class Subshells(Case):
         for n in range(20):
             began = time.monotonic()
             running = self.client.start(f"fresh_{n} = 1")
-            asked = self.client.send("complete_request", {"code": f"fresh_{n}", "cursor_pos": 8})
+            asked = self.client.send("complete_request", {"code": f"fresh_{n}", "cursor_pos": len(f"fresh_{n}")})
             self.client.finish(running)
             if time.monotonic() - began < PATIENCE_SECONDS:
                 short += 1
