@@ -2,7 +2,7 @@
 
 import os
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from . import formatting
 
@@ -76,6 +76,11 @@ class Displays:
             fields["display_id"] = display_id
         self.emit("update_display" if update else "display", fields, buffers)
 
+    def beside_a_cell(self):
+        """Whether the caller is of a subshell while the main shell runs a cell, which may be drawing just now."""
+        running = self._executions.running
+        return running is not None and running.thread != get_ident()
+
     @staticmethod
     def has_figures():
         pyplot = sys.modules.get("matplotlib.pyplot")
@@ -84,7 +89,7 @@ class Displays:
 
     def show_figures(self):
         """Shows the figures that a cell has left open in matplotlib, and closes them."""
-        if not self.has_figures():
+        if not self.has_figures() or self.beside_a_cell():
             return
         from io import BytesIO
 
@@ -191,6 +196,10 @@ def set_next_input(text, replace=False):
 
 def show_result(data, metadata):
     _displays.show_result(data, metadata)
+
+
+def beside_a_cell():
+    return _displays.beside_a_cell()
 
 
 def show_error(told):

@@ -42,16 +42,22 @@ class Subshells:
             subshell = self._all[name] = self._begin(name)
         if kind in ("execute", "comm"):
             self._parts.executions.begun += 1
+            if not subshell.runs_cells:
+                subshell.runs_cells = True
+                self._begin_cells()
         subshell.take(kind, header, buffers)
 
     def _begin(self, name):
+        subshell = Subshell(name, self._parts, self._interrupts, self._loops)
+        self._parts.executions.start_own_thread(subshell.thread)
+        return subshell
+
+    def _begin_cells(self):
+        """Before the first cell of one: for those that are only asked questions, nobody pays."""
         if not self._sleeps:
             self._sleeps = True
             self._follow_sleep()
         self._parts.streams.follow_subshells(True)
-        subshell = Subshell(name, self._parts, self._interrupts, self._loops)
-        self._parts.executions.start_own_thread(subshell.thread)
-        return subshell
 
     def _follow_sleep(self):
         """Nothing else could end a sleep in such a thread before its time."""
@@ -72,6 +78,8 @@ class Subshells:
         subshell = self._all.pop(name, None)
         if subshell is not None:
             subshell.take(None, None, None)
+            if not any(other.runs_cells for other in self._all.values()):
+                self._parts.streams.follow_subshells(False)
 
     def cancel(self, promise):
         """False if no subshell has this promise."""
@@ -117,6 +125,7 @@ class Subshell(Server):
         self.thread = threading.Thread(target=self._serve, name=f"capsule-subshell-{name[:8]}", daemon=True)
         # Set while the thread waits for a request, and holds nothing that a copy of the process would miss.
         self._parked = threading.Event()
+        self.runs_cells = False
         self._shared_interrupts = interrupts
         self._loops = loops
         self._waiting = deque()

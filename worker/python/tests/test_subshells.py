@@ -149,6 +149,34 @@ class Subshells(unittest.TestCase):
         self.beside(worker, "go.set()")
         worker.finish(running)
 
+    def test_prints_of_the_main_shell_are_direct_again_without_them(self):
+        worker = self.worker()
+        look = "import sys; 'write' in vars(sys.stdout)"
+        # One that is only asked costs nothing.
+        worker.ask("is_complete", "1", subshell="s0")
+        self.assertEqual("False", worker.run(look).result())
+        self.beside(worker, "1")
+        self.assertEqual("True", worker.run(look).result())
+        worker.signal("end_subshell", subshell="s1")
+        worker.run("import time")
+        # Who is told of the end by control may be later than the first cell.
+        while worker.run(look).result() != "False":
+            pass
+
+    def test_figures_of_a_running_cell_are_left_to_it(self):
+        worker = self.worker()
+        if not worker.run("import matplotlib.pyplot as plt").ok:
+            self.skipTest("matplotlib is not installed")
+        running = worker.start("figure = plt.figure()\n" + WAIT)
+        worker.until_text("waiting")
+        cell = self.beside(worker, "shown = 1")
+        self.assertEqual([], cell.emitted("display"))
+        self.beside(worker, "go.set()")
+        self.assertEqual(1, len(worker.finish(running).emitted("display")))
+        # While nothing runs there, a subshell shows its own.
+        cell = self.beside(worker, "plt.plot([1, 2]);")
+        self.assertEqual(1, len(cell.emitted("display")))
+
     def test_a_forked_child_in_it_ends_with_its_cell(self):
         worker = self.worker()
         cell = self.beside(worker, "import os\npid = os.fork()\nstatus = os.waitpid(pid, 0)[1] if pid else None\nstatus")

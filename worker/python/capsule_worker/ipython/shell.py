@@ -15,6 +15,7 @@ from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
+from IPython.core.events import EventManager
 from IPython.core.formatters import DisplayFormatter, PlainTextFormatter
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
@@ -54,6 +55,13 @@ class _DisplayHooks(DisplayTrap):
     def __exit__(self, *error):
         with _traps:
             return super().__exit__(*error)
+
+
+class _Events(EventManager):
+    def trigger(self, event, *args, **kwargs):
+        # matplotlib's figures are shown, and closed, by this.
+        if event != "post_execute" or not displays.beside_a_cell():
+            super().trigger(event, *args, **kwargs)
 
 
 class _Here(threading.local):
@@ -247,6 +255,11 @@ class Shell(InteractiveShell):
     def init_builtins(self):
         super().init_builtins()
         self.builtin_trap = _Builtins(shell=self)
+
+    def init_events(self):
+        super().init_events()
+        # Others have theirs in it already.
+        self.events.__class__ = _Events
 
     def init_displayhook(self):
         super().init_displayhook()
