@@ -1,4 +1,4 @@
-"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 9): `python3 worker/vectors/generate.py`.
+"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 10): `python3 worker/vectors/generate.py`.
 
 The frames are put together here by hand and not by any implementation, so that no implementation proves itself.
 """
@@ -133,6 +133,11 @@ GOOD = [
     good("kernel: flush, then by line", {"signal": "flush", "buffering": "line"}),
     good("kernel: flush, then in blocks", {"signal": "flush", "buffering": "block"}),
     good("kernel: delivered", {"signal": "delivered", "id": ID}),
+    good(
+        "kernel: debug",
+        {"open": "debug", "id": ID},
+        '{"type":"request","seq":1,"command":"evaluate","arguments":{"expression":"\u00e9"}}'.encode(),
+    ),
     good("kernel: shutdown", {"signal": "shutdown"}),
     good("kernel: answer", {"resolve": "i1", "value": "J\u00fcrgen \U0001f600 " + "x" * 300}),
     good("kernel: refusal", {"reject": "i1", "ename": "KeyboardInterrupt", "evalue": ""}),
@@ -236,6 +241,12 @@ GOOD = [
         "worker: inspected", {"resolve": ID, "found": True, "mimes": ["text/plain"], "forms": ["text"]}, b"doc", b"{}"
     ),
     good("worker: not found", {"resolve": ID, "found": False, "mimes": [], "forms": []}, b"{}"),
+    good(
+        "worker: debugged",
+        {"resolve": ID},
+        b'{"type":"response","seq":2,"request_seq":1,"success":true,"command":"evaluate","body":{"result":"1"}}',
+    ),
+    good("worker: debug_event", {"signal": "debug_event"}, b'{"type":"event","seq":3,"event":"stopped","body":{}}'),
     good("worker: incomplete", {"resolve": ID, "status": "incomplete", "indent": "    "}),
     good("worker: complete", {"resolve": ID, "status": "complete"}),
     good(
@@ -320,6 +331,19 @@ BAD = [
         "silent is a boolean",
     ),
     bad("kernel: complete without cursor", frame(b'{"open":"complete","id":"a","buffers":[0]}', []), "no cursor"),
+    bad("kernel: debug without a request", frame(b'{"open":"debug","id":"a"}', []), "the request is missing"),
+    *[
+        bad("worker: debug_event " + what, frame(b'{"signal":"debug_event","buffers":[%d]}' % len(data), [data]), why)
+        for what, data, why in (
+            ("that is no JSON", b"{", "an event is one JSON object"),
+            ("that is a list", b"[]", "an event is one JSON object"),
+            ("with text behind it", b'{"type":"event"}{}', "an event is one JSON object"),
+            ("without a type", b"{}", "its type is event"),
+            ("that is a response", b'{"type":"response"}', "its type is event"),
+            ("with a key twice", b'{"type":"event","type":"event"}', "a key occurs once"),
+            ("that is too deep", b'{"type":"event","body":' + b"[" * 64 + b"]" * 64 + b"}", "the depth is at most 64"),
+        )
+    ],
     bad("kernel: cancel without id", frame(b'{"signal":"cancel"}', []), "id is missing"),
     bad("kernel: refusal without evalue", frame(b'{"reject":"i1","ename":"E"}', []), "evalue is missing"),
     bad(

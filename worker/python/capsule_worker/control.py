@@ -14,7 +14,7 @@ _LAST_REPEAT_MILLIS = 100
 class Control:
     NAME = "capsule-control"
 
-    def __init__(self, incoming, parts, interrupts, subshells):
+    def __init__(self, incoming, parts, interrupts, subshells, debug):
         self._incoming = incoming
         self._executions = parts.executions
         self._interrupts = interrupts
@@ -22,6 +22,7 @@ class Control:
         self._displays = parts.displays
         self._promises = parts.promises
         self._subshells = subshells
+        self._debug = debug
         # Held while this thread does anything but wait.
         self.resting = allocate_lock()
 
@@ -86,6 +87,8 @@ class Control:
             self._promises.resolve(header["resolve"], header["value"])
         elif kind == ("reject", None):
             self._promises.reject(header["reject"], header["ename"], header["evalue"])
+        elif kind == ("open", "debug"):
+            self._debug(header["id"], buffers[0])
         elif kind[0] == "open":
             self._subshells.take(kind[1], header, buffers)
         elif kind == ("signal", "end_subshell"):

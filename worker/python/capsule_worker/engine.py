@@ -83,6 +83,14 @@ class PlainEngine:
         """The MIME bundle of a user expression's value. Raises what it raises."""
         return formatting.bundle(eval(self._compiler.expression(expression), self._namespace.dict)) or ({}, {})
 
+    def show(self, value):
+        """The MIME bundle of a value."""
+        return formatting.bundle(value) or ({}, {})
+
+    def names(self):
+        """The variables of the cells."""
+        return dict(self._namespace.dict)
+
     def wants_rest(self):
         return self._expects_async
 
@@ -134,7 +142,7 @@ def choose(wanted, displays, loop):
     if wanted not in _ENGINES:
         raise Unavailable(f"there is no engine {wanted!r}; choose one of {', '.join(_ENGINES)}")
     notice = None
-    if wanted != "plain" and (wanted == "ipython" or _ipython_is_installed()):
+    if wanted != "plain" and (wanted == "ipython" or is_installed("IPython")):
         from . import ipython
 
         try:
@@ -147,9 +155,10 @@ def choose(wanted, displays, loop):
     return PlainEngine(displays, loop), notice
 
 
-def _ipython_is_installed():
+def is_installed(package):
+    """Judged by its folder, which takes no time."""
     for folder in sys.path:
-        if folder not in ("", ".") and os.path.isfile(folder + "/IPython/__init__.py"):
+        if folder not in ("", ".") and os.path.isfile(f"{folder}/{package}/__init__.py"):
             return True
     return False
 

@@ -204,6 +204,7 @@ _FROM_KERNEL = {
     ("open", "checkpoint"): ({"id": str, "limit": int}, 0),
     ("open", "restore"): ({"id": str, "names": list, "blobs": list, "packages": list}, 0),
     ("signal", "supply"): ({"last": bool}, 1),
+    ("open", "debug"): ({"id": str}, 1),
     ("resolve", None): ({"resolve": str, "value": str}, 0),
     ("reject", None): ({"reject": str, "ename": str, "evalue": str}, 0),
 }

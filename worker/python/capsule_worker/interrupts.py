@@ -29,6 +29,8 @@ class Interrupts:
         # Those of subshells, by their threads.
         self.beside = {}
         self.shield = _Shield(self)
+        # Called on the main thread before it is interrupted.
+        self.before = None
         self._main = get_ident()
         self._handler = self._handle
         self._lock = allocate_lock()
@@ -149,6 +151,8 @@ class Interrupts:
                 loop.call_soon_threadsafe(task.cancel)
                 return
         self.raised = True
+        if self.before is not None:
+            self.before()
         raise KeyboardInterrupt
 
 

@@ -93,7 +93,7 @@ class Server:
         engine = self._parts.engine
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        result = engine.execute(text, cell)
+        result = self._run_code(text, cell)
         if self._connection.forked:
             self._leave_child(None)
         ending = []
@@ -110,6 +110,9 @@ class Server:
         payload = formatting.json_bytes(cell.payload, "payload") if cell.payload else b"[]"
         buffers = [self._evaluate(cell.user_expressions), payload]
         return [*ending, self._connection.encode({"resolve": cell.id}, buffers)]
+
+    def _run_code(self, text, cell):
+        return self._parts.engine.execute(text, cell)
 
     def _evaluate(self, expressions):
         """User expressions and their values as JSON. None can make another fail."""

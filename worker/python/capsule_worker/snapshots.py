@@ -48,7 +48,7 @@ _THREADED = ("polars", "jax", "tensorflow")
 class Snapshots:
     """Main thread only."""
 
-    def __init__(self, adopter, descriptors, parts, loop, control, subshells):
+    def __init__(self, adopter, descriptors, parts, loop, control, subshells, is_debugged):
         # Whether a fork is one of these, and not a cell's.
         self.forking = False
         self._adopter = adopter
@@ -58,6 +58,7 @@ class Snapshots:
         self._loop = loop
         self._control = control
         self._subshells = subshells
+        self._is_debugged = is_debugged
         self._adopted = None
         # The state that the newest snapshot shows, None if there is none; and why the last attempt was in vain.
         self._kept_state = None
@@ -137,6 +138,8 @@ class Snapshots:
         """Why a copy would not be what the live process is. None if it would."""
         if not self._is_adopted():
             return "this Python cannot adopt processes: it has no ctypes"
+        if self._is_debugged():
+            return "the debugger is attached"
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
             own = ("MainThread", self._control.NAME, *self._subshells.thread_names())
@@ -183,6 +186,10 @@ class Snapshots:
         try:
             # The control thread must hold no lock, for nobody would release its copy.
             with self._control.resting:
+                if self._executions.threads_running():
+                    # The control thread has started one since.
+                    self._refused = "the debugger is at work"
+                    return None
                 # It may have given a subshell something to do just now.
                 self._refused = self._subshells.objection()
                 if self._refused is not None:

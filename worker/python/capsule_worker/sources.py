@@ -9,6 +9,8 @@ from binascii import crc32
 _names = {}  # by text
 _texts = {}  # by name
 _counts = {}  # by name: the execution count under which the text ran last
+_compiled = {}  # by name: what a client sent, where it is compiled as something else
+_told = None
 
 
 def watch_imports(watch):
@@ -24,10 +26,36 @@ def add(text):
             number += 1
         _names[text] = name
         _texts[name] = text
+        if _told is not None:
+            _told(name, text)
         linecache = sys.modules.get("linecache")
         if linecache is not None:
             _tell(linecache, name)
     return name
+
+
+def compiled(name, text):
+    """The text that a client sent has been compiled, in a form of its own, under this name, which is not one of ours."""
+    _compiled[name] = text
+    if _told is not None:
+        _told(name, text)
+
+
+def watch(told):
+    """Has told(name, text) called for each text that gets a name, or nothing for None."""
+    global _told
+    _told = told
+
+
+def cells():
+    """The texts as clients sent them, by the names under which they are compiled."""
+    return [*list(_texts.items()), *list(_compiled.items())]
+
+
+def lines_left_out(name):
+    """How many empty lines at the beginning of the text are not in what is compiled."""
+    text = _compiled.get(name, "")
+    return len(text[: len(text) - len(text.lstrip())].split("\n")) - 1
 
 
 def ran(name, count):

@@ -4,13 +4,15 @@ requests on a thread of its own.
 
 import os
 import sys
+from _thread import allocate_lock
+from _weakref import ref
 
 from . import __version__, frames, sources, supervisor, tracebacks
 from .comms import Comms
 from .connection import Connection, Incoming, die, die_with_children, take_descriptors
 from .control import Control
 from .displays import Displays
-from .engine import Unavailable, choose
+from .engine import Unavailable, choose, is_installed
 from .executions import Execution, Executions
 from .frames import FrameError
 from .imports import ImportWatch
@@ -54,15 +56,30 @@ class Worker(Server):
         super().__init__(parts, interrupts, loop)
         loops = Loops(loop)
         self._subshells = Subshells(parts, interrupts, loops)
-        self._control = Control(incoming_control, parts, interrupts, self._subshells)
+        self._debugger = None
+        # Held until there is an engine.
+        self._booting = allocate_lock()
+        self._booting.acquire()
+        # The control thread must not keep the namespace alive, whose end flushes files.
+        owner = ref(self)
+        self._control = Control(
+            incoming_control,
+            parts,
+            interrupts,
+            self._subshells,
+            lambda promise, request: owner()._debug(promise, request),
+        )
         self._control.start()
-        self._snapshots = Snapshots(adopter, self._descriptors, parts, loop, self._control, self._subshells)
+        self._snapshots = Snapshots(
+            adopter, self._descriptors, parts, loop, self._control, self._subshells, self._is_debugged
+        )
         self._set_up_process(loops)
         try:
             wanted = os.environ.get("CAPSULE_ENGINE") or "auto"
             parts.engine, self._notice = choose(wanted, displays, loops)
         except Unavailable as error:
             die(error)
+        self._booting.release()
         self._connection.send({"signal": "ready"})
         streams.load_c()
         parts.ready.set()
@@ -89,7 +106,7 @@ class Worker(Server):
                 "pid": os.getpid(),
                 "language": {"name": "python", "version": sys.version.split()[0].rstrip("+")},
                 "implementation": f"capsule_worker {__version__}",
-                "offers": [*_OFFERS, *["snapshot"] * supervised],
+                "offers": [*_OFFERS, *["snapshot"] * supervised, *["debug"] * is_installed("debugpy")],
             }
         )
         if encoding == "msgpack":
@@ -176,6 +193,13 @@ class Worker(Server):
         parts.streams.flush_everything()
         parts.executions.end()
 
+    def _run_code(self, text, cell):
+        debugger = self._debugger
+        if debugger is None:
+            return super()._run_code(text, cell)
+        with debugger:
+            return super()._run_code(text, cell)
+
     def _execute(self, cell, run, wanted):
         super()._execute(cell, run, wanted)
         if self._parts.engine.wants_rest() and not self._requests.waiting():
@@ -216,6 +240,24 @@ class Worker(Server):
         if self._connection.forked:
             self._leave_child(None)
         return [self._connection.encode({"resolve": cell.id, **told})]
+
+    # The debugger
+
+    def _debug(self, promise, request):
+        """Control thread."""
+        if self._debugger is None:
+            from .debugger import Debugger
+
+            self._debugger = Debugger(self._connection, self._interrupts, self._started_engine)
+        self._debugger.request(promise, request)
+
+    def _started_engine(self):
+        """Waits for it."""
+        with self._booting:
+            return self._parts.engine
+
+    def _is_debugged(self):
+        return self._debugger is not None and self._debugger.attached
 
     # Snapshots
 
@@ -267,3 +309,5 @@ class Worker(Server):
         self._connection.forget()
         self._interrupts.forget()
         self._parts.streams.forget()
+        if self._debugger is not None:
+            self._debugger.forget()

@@ -1,5 +1,6 @@
 """Beginning and end of the process, and its children."""
 
+import importlib.util
 import os
 import unittest
 
@@ -27,10 +28,9 @@ class Lifecycle(unittest.TestCase):
         worker = self.worker()
         self.assertEqual(worker.hello["pid"], worker.pid)
         self.assertEqual((worker.hello["protocol"], worker.hello["language"]["name"]), (1, "python"))
-        self.assertEqual(
-            worker.hello["offers"],
-            ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore", "subshells"],
-        )
+        debug = ["debug"] * bool(importlib.util.find_spec("debugpy"))
+        offers = ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore", "subshells", *debug]
+        self.assertEqual(worker.hello["offers"], offers)
 
     def test_runs_as_a_module_too(self):
         worker = self.worker(arguments=["-m", "capsule_worker"], folder=os.path.dirname(PACKAGE))

@@ -4,6 +4,7 @@ from . import (
     client,
     test_async,
     test_comms,
+    test_debugger,
     test_display,
     test_execution,
     test_input,
@@ -36,6 +37,14 @@ class BackgroundTasks(OnIPython, test_async.BackgroundTasks):
 
 
 class Comms(OnIPython, test_comms.Comms):
+    pass
+
+
+class WithoutDebugger(OnIPython, test_debugger.WithoutDebugger):
+    pass
+
+
+class Debugging(OnIPython, test_debugger.Debugging):
     pass
 
 

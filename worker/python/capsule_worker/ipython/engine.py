@@ -111,6 +111,17 @@ class IPythonEngine:
         with shell.builtin_trap:
             return shell.display_formatter.format(eval(expression, shell.user_global_ns, shell.user_ns))
 
+    def show(self, value):
+        """The MIME bundle of a value."""
+        shell = self._shell
+        with shell.builtin_trap:
+            return shell.display_formatter.format(value)
+
+    def names(self):
+        """The variables of the cells."""
+        hidden = self._shell.user_ns_hidden
+        return {name: value for name, value in list(self._shell.user_ns.items()) if name not in hidden}
+
     def wants_rest(self):
         return False
 

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.builtin_trap import BuiltinTrap
+from IPython.core.compilerop import CachingCompiler
 from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
@@ -22,7 +23,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.payload import PayloadManager
 from traitlets import Any, CBool, Instance, Type, default, observe
 
-from .. import comms, displays, formatting, tracebacks
+from .. import comms, displays, formatting, sources, tracebacks
 from ..connection import Forked
 from . import processes, profile
 from .completion import Completion
@@ -210,6 +211,15 @@ def _without_context(interrupt):
     return interrupt
 
 
+class Compiler(CachingCompiler):
+    """Tells which name a cell's text has got."""
+
+    def get_code_name(self, raw_code, transformed_code, number):
+        name = super().get_code_name(raw_code, transformed_code, number)
+        sources.compiled(name, raw_code or transformed_code)
+        return name
+
+
 class Runner:
     """Runs the coroutine of a cell on the session's loop."""
 
@@ -228,6 +238,7 @@ class Shell(InteractiveShell):
 
     display_pub_class = Type(Publisher)
     displayhook_class = Type(Hook)
+    compiler_class = Type(Compiler)
     autoindent = CBool(False)
     exiter = Instance(ZMQExitAutocall)
     keepkernel_on_exit = Any()

@@ -38,9 +38,9 @@ forge({'signal': 'hello', 'protocol': 1, 'encoding': 'json', 'pid': 1, 'language
     _frame("two_shapes_at_once", "forge({'signal': 'ready', 'resolve': execution()})", **VIOLATION),
     _frame("an_answer_that_nobody_asked_for", "forge({'resolve': 'k99999999'}, b'{}', b'[]')", **VIOLATION),
     _frame("the_answer_of_a_cell_to_come", """
-forge({'resolve': execution()[0] + str(int(execution()[1:]) + 1)}, b'{}', b'[]')""", **VIOLATION),
+forge({'resolve': later_execution(1)}, b'{}', b'[]')""", **VIOLATION),
     _frame("output_of_a_cell_to_come", """
-forge({'emit': 'stream', 'id': execution()[0] + str(int(execution()[1:]) + 5), 'name': 'stdout'}, b'forged')""",
+forge({'emit': 'stream', 'id': later_execution(5), 'name': 'stdout'}, b'forged')""",
            **VIOLATION),
     _frame("an_id_of_a_mebibyte", "forge({'resolve': 'k' * (1 << 20)}, b'{}', b'[]')", **VIOLATION),
     _frame("a_result_with_a_value_too_many", f"forge({{'emit': 'result', 'id': execution(), {RESULT}}}, b'x', b'y', b'{{}}')",

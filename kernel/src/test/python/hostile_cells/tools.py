@@ -124,6 +124,12 @@ def execution():
     return next(each for each in gc.get_objects() if type(each).__name__ == "Executions").running.id
 
 
+def later_execution(count):
+    """The id that an execution may get, after so many others."""
+    worker, _, number = execution().rpartition(".")
+    return f"{worker}.{int(number) + count}"
+
+
 def forge(header, *buffers):
     """Sends a frame as the worker would."""
     connection().send(header, buffers)

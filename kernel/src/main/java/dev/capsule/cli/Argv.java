@@ -9,9 +9,11 @@ import java.util.Optional;
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
 ///
 /// @param engine what gives cells their meaning, one of [#ENGINES]
+/// @param debugger whether the Python has debugpy
 /// @param restore the checkpoint that the kernel starts from, a name or a path; empty for none
 /// @param checkpointOnShutdown the name of the checkpoint that it leaves; empty for none
-record Argv(Path java, Path jar, Path python, String engine, String restore, String checkpointOnShutdown,
+record Argv(Path java, Path jar, Path python, String engine, boolean debugger, String restore,
+        String checkpointOnShutdown,
         Terms terms) {
     static final String RESTORE = "--restore";
     static final String CHECKPOINT_ON_SHUTDOWN = "--checkpoint-on-shutdown";
@@ -19,6 +21,7 @@ record Argv(Path java, Path jar, Path python, String engine, String restore, Str
     /// `auto` is IPython when the Python has it.
     static final List<String> ENGINES = List.of("auto", "ipython", "plain");
     static final String PLAIN = "plain";
+    static final String DEBUGGER = "--debugger";
 
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
     /// `kernelspec/capsule` uses the same.
@@ -32,6 +35,9 @@ record Argv(Path java, Path jar, Path python, String engine, String restore, Str
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
         Terms.add(words, "--engine", engine, PLAIN);
+        if (debugger) {
+            words.addAll(List.of(DEBUGGER, "on"));
+        }
         Terms.add(words, RESTORE, restore, "");
         Terms.add(words, CHECKPOINT_ON_SHUTDOWN, checkpointOnShutdown, "");
         words.addAll(terms.words());
@@ -50,7 +56,8 @@ record Argv(Path java, Path jar, Path python, String engine, String restore, Str
             return Optional.empty();
         }
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                Terms.value(argv, "--engine").orElse(PLAIN), Terms.value(argv, RESTORE).orElse(""),
+                Terms.value(argv, "--engine").orElse(PLAIN), argv.contains(DEBUGGER),
+                Terms.value(argv, RESTORE).orElse(""),
                 Terms.value(argv, CHECKPOINT_ON_SHUTDOWN).orElse(""), Terms.of(argv)));
     }
 }

@@ -81,8 +81,15 @@ final class Doctor implements Callable<Integer> {
 
     private void python() {
         switch (Interpreter.choose(null, host.env())) {
-            case Choice.Found(Python python, String reason) ->
+            case Choice.Found(Python python, String reason) -> {
                 ok("Python", "%s, %s (chosen by: %s)".formatted(python.path(), python.describe(), reason));
+                if (python.hasDebugpy()) {
+                    ok("debugger", "debugpy of that Python");
+                } else {
+                    absent("debugger", "that Python has no debugpy, without which cells cannot be debugged",
+                            "apt-get install python3-debugpy, or pip install debugpy; then capsule install");
+                }
+            }
             case Choice.Refused(String message) -> {
                 canRun = false;
                 line("NO", "Python", message);

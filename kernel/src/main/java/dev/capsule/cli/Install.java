@@ -109,8 +109,9 @@ final class Install implements Callable<Integer> {
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
                 releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine,
-                restore, checkpointOnShutdown, terms);
-        var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env);
+                chosen.python().hasDebugpy(), restore, checkpointOnShutdown, terms);
+        var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env,
+                argv.debugger());
         var directory = target.kernels().resolve(kernel);
         checkReplaceable(directory, spec, argv);
         if (!terms.isSandboxed()) {

@@ -37,10 +37,10 @@ final class KernelCommand {
     private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
     private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH]"
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
-            + " [--network none|host] [--snapshots on|off]"
+            + " [--network none|host] [--snapshots on|off] [--debugger on|off]"
             + " [--restore NAME|FILE] [--checkpoint-on-shutdown NAME]";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network", "--snapshots", Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN);
+            "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN);
     /// Below the user's data directory.
     static final String CHECKPOINTS = "checkpoints";
 
@@ -130,7 +130,8 @@ final class KernelCommand {
         Kernel kernel;
         try {
             kernel = new Kernel(connection, session, history,
-                    new Kernel.Identity(version(), languageVersion(python), plan::describe, plan::warnings),
+                    new Kernel.Identity(version(), languageVersion(python), plan::describe, plan::warnings,
+                            features(options.getOrDefault(Argv.DEBUGGER, "off"))),
                     System.getProperty("user.name"), clock);
         } catch (WireException | ChannelException e) {
             session.close();
@@ -220,6 +221,15 @@ final class KernelCommand {
             case "on" -> WorkerPlan.Snapshots.MADE;
             case "off" -> WorkerPlan.Snapshots.NONE;
             default -> throw new RefusedException("--snapshots " + name + " is neither on nor off\n" + USAGE);
+        };
+    }
+
+    /// @param debugger whether the Python has debugpy, as `install` has found
+    private static List<String> features(String debugger) {
+        return switch (debugger) {
+            case "on" -> List.of("kernel subshells", "debugger");
+            case "off" -> List.of("kernel subshells");
+            default -> throw new RefusedException("--debugger " + debugger + " is neither on nor off\n" + USAGE);
         };
     }
 

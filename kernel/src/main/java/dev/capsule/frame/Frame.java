@@ -143,6 +143,9 @@ public sealed interface Frame {
 
     record Delivered(String id) implements ToWorker {}
 
+    /// @param request of the Debug Adapter Protocol: a JSON object
+    record Debug(String id, byte[] request) implements ToWorker {}
+
     record Shutdown() implements ToWorker {}
 
     /// Answers an [Input].
@@ -186,6 +189,9 @@ public sealed interface Frame {
     record Kill(int pid, int number) implements ToSupervisor {}
 
     record Ready() implements FromWorker {}
+
+    /// Something has happened in the debugger.
+    record DebugEvent(DebugMessage message) implements FromWorker {}
 
     /// @param ack whether the worker waits for [Delivered]; so in the other emitted frames
     record Result(String id, MimeBundle bundle, boolean ack) implements FromWorker {}

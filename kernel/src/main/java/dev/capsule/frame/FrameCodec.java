@@ -54,6 +54,7 @@ public final class FrameCodec {
             case Frame.Flush(var buffering) -> bytes(encoding, List.of(), "signal", "flush", "buffering",
                     buffering == Frame.Buffering.LINE ? "line" : "block");
             case Frame.Delivered(var id) -> bytes(encoding, List.of(), "signal", "delivered", "id", id);
+            case Frame.Debug(var id, var request) -> bytes(encoding, List.of(request), "open", "debug", "id", id);
             case Frame.Shutdown() -> bytes(encoding, List.of(), "signal", "shutdown");
             case Frame.Answer(var id, var value) -> bytes(encoding, List.of(), "resolve", id, "value", value);
             case Frame.Refuse(var id, var ename, var evalue) -> bytes(encoding, List.of(), "reject", id, "ename",
@@ -170,7 +171,7 @@ public final class FrameCodec {
             throw new FrameException("frame header has not exactly one of signal, open, emit, resolve, reject");
         }
         if (fields.has("signal")) {
-            return signal(fields);
+            return signal(fields, parts.buffers());
         } else if (fields.has("open")) {
             return open(fields);
         } else if (fields.has("emit")) {
@@ -182,7 +183,7 @@ public final class FrameCodec {
                 fields.strings("traceback"), fields.bool("shown", false));
     }
 
-    private static Frame.FromWorker signal(Fields fields) {
+    private static Frame.FromWorker signal(Fields fields, List<byte[]> buffers) {
         return switch (fields.string("signal")) {
             case "hello" -> {
                 // Before anything else: what follows may look different in another version.
@@ -199,6 +200,7 @@ public final class FrameCodec {
             case "ready" -> new Frame.Ready();
             case "snapshot" -> new Frame.Snapshot(fields.integer("pid"), id(fields, "after"));
             case "no_snapshot" -> new Frame.NoSnapshot(id(fields, "after"), fields.string("reason"));
+            case "debug_event" -> new Frame.DebugEvent(DebugMessage.event(only("debug_event", buffers)));
             case "revived" -> new Frame.Revived(fields.integer("pid"),
                     fields.has("comms") ? fields.stringMap("comms") : Map.of());
             case "died" -> new Frame.Died(fields.integer("pid"), fields.integer("status"));
@@ -268,7 +270,7 @@ public final class FrameCodec {
         throw new FrameException("kind \"" + name + "\" of a comm frame is not open, msg or close");
     }
 
-    private static byte[] only(String kind, List<byte[]> buffers) {
+    static byte[] only(String kind, List<byte[]> buffers) {
         if (buffers.size() != 1) {
             throw new FrameException("%s frame has %d buffers, not 1".formatted(kind, buffers.size()));
         }

@@ -50,7 +50,7 @@ public final class FrameDecoder {
         outgrown.ifPresent(Arena::close);
     }
 
-    /// Drops what has come of a frame: its sender is gone, and another goes on in the same encoding.
+    /// Drops what has come of a frame, and the room for it: its sender is gone. Another may go on in the same encoding.
     public void reset() {
         if (arena.isPresent()) {
             bytes = ByteBuffer.allocate(INITIAL_BYTES);

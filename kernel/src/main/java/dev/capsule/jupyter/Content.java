@@ -155,6 +155,20 @@ public final class Content {
         });
     }
 
+    /// The reply to a `debug_request` that the debugger has not answered: its response has no status.
+    public static byte[] debugFailure(int requestSeq, String command, String why) {
+        return Json.object(json -> {
+            json.writeStringField("type", "response");
+            json.writeNumberField("seq", requestSeq);
+            json.writeNumberField("request_seq", requestSeq);
+            json.writeBooleanField("success", false);
+            json.writeStringField("command", command);
+            json.writeStringField("message", why);
+            json.writeObjectFieldStart("body");
+            json.writeEndObject();
+        });
+    }
+
     /// @param types what each match is, which JupyterLab shows beside it; empty when that is not known
     public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd, List<String> types) {
         return Json.object(json -> {
@@ -253,7 +267,8 @@ public final class Content {
         });
     }
 
-    public static byte[] kernelInfo(String version, String banner, LanguageInfo language) {
+    public static byte[] kernelInfo(String version, String banner, LanguageInfo language,
+            List<String> supportedFeatures) {
         return Json.object(json -> {
             json.writeStringField("status", "ok");
             json.writeStringField("protocol_version", Wire.PROTOCOL_VERSION);
@@ -271,7 +286,7 @@ public final class Content {
             json.writeStringField("banner", banner);
             json.writeArrayFieldStart("help_links");
             json.writeEndArray();
-            strings(json, "supported_features", List.of("kernel subshells"));
+            strings(json, "supported_features", supportedFeatures);
         });
     }
 

@@ -16,9 +16,10 @@ import java.util.Map;
 /// How Jupyter starts a kernel: the file `kernel.json` (jupyter_client docs, "Kernel specs").
 ///
 /// @param argv the command; Jupyter replaces `{connection_file}`, `{resource_dir}` and `{prefix}` in it
+/// @param debugger whether front ends are to offer to debug cells
 /// @param env added to the kernel's environment, in this order; Jupyter replaces `${NAME}` in the values
 public record KernelSpec(List<String> argv, String displayName, String language, InterruptMode interruptMode,
-        Map<String, String> env) {
+        Map<String, String> env, boolean debugger) {
 
     /// How Jupyter interrupts the kernel: SIGINT to its process group, or an `interrupt_request` on control.
     public enum InterruptMode {
@@ -50,7 +51,7 @@ public record KernelSpec(List<String> argv, String displayName, String language,
                     case "message" -> InterruptMode.MESSAGE;
                     default -> throw new WireException(
                             "%s: interrupt_mode is \"%s\", not signal or message".formatted(what, mode));
-                }, file.strings("env"));
+                }, file.strings("env"), file.object("metadata").bool("debugger", false));
     }
 
     /// The text of `kernel.json`, one line for each element of `argv`, ending in a line feed
@@ -73,6 +74,9 @@ public record KernelSpec(List<String> argv, String displayName, String language,
             }
             json.writeEndObject();
             json.writeObjectFieldStart("metadata");
+            if (debugger) {
+                json.writeBooleanField("debugger", true);
+            }
             json.writeEndObject();
             json.writeEndObject();
         } catch (IOException e) {

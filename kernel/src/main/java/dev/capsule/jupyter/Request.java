@@ -43,6 +43,13 @@ public sealed interface Request {
     /// What kernel and machine use; of ipykernel, for jupyter-resource-usage.
     record Usage() implements Request {}
 
+    /// A request of the Debug Adapter Protocol (Jupyter messaging, "Debug request").
+    ///
+    /// @param seq the client's number of it
+    /// @param sourcePath in its arguments
+    /// @param json the whole
+    record Debug(String command, int seq, Optional<String> sourcePath, byte[] json) implements Request {}
+
     record Interrupt() implements Request {}
 
     /// @param restart whether the client is going to start the kernel again
@@ -99,6 +106,8 @@ public sealed interface Request {
             case "kernel_info_request" -> new KernelInfo();
             case "connect_request" -> new Connect();
             case "usage_request" -> new Usage();
+            case "debug_request" -> new Debug(content.string("command"), content.integer("seq"),
+                    content.object("arguments").object("source").optionalString("path"), message.content());
             case "interrupt_request" -> new Interrupt();
             case "shutdown_request" -> new Shutdown(content.bool("restart", false));
             case "create_subshell_request" -> new CreateSubshell();

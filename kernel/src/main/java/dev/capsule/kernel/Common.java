@@ -3,9 +3,12 @@ package dev.capsule.kernel;
 import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Request;
+import dev.capsule.session.Answers;
+import dev.capsule.session.DebugRequest;
 import dev.capsule.session.Session;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.util.Optional;
 
 /// Answers the requests that need no worker, alike on shell and control.
 final class Common {
@@ -16,6 +19,8 @@ final class Common {
     private final Kernel.Identity identity;
     private final Runnable shutdown;
     private final Gauge gauge;
+    /// The last request to the debugger: its events belong to that.
+    private volatile Optional<Exchange> debugged = Optional.empty();
 
     /// @param shutdown begins the kernel's end and returns at once
     Common(ConnectionInfo connection, Session session, Kernel.Identity identity, Runnable shutdown) {
@@ -24,6 +29,7 @@ final class Common {
         this.identity = identity;
         this.shutdown = shutdown;
         gauge = new Gauge(session);
+        session.whenDebugged(this::tell);
     }
 
     /// Answers and closes the exchange, perhaps after this has returned.
@@ -31,9 +37,26 @@ final class Common {
         if (request instanceof Request.Usage) {
             // Takes some milliseconds, in which others are to be answered.
             Thread.ofVirtual().name("usage").start(() -> answerNow(exchange, request));
+        } else if (request instanceof Request.Debug debug) {
+            debug(exchange, debug);
         } else {
             answerNow(exchange, request);
         }
+    }
+
+    private void debug(Exchange exchange, Request.Debug request) {
+        debugged = Optional.of(exchange);
+        session.debug(new DebugRequest(request.command(), request.sourcePath(), request.json()), answer -> {
+            exchange.reply(switch (answer) {
+                case Answers.Debugged.Response(var json) -> json;
+                case Answers.Debugged.Failed(var why) -> Content.debugFailure(request.seq(), request.command(), why);
+            });
+            exchange.close();
+        });
+    }
+
+    private void tell(byte[] event) {
+        debugged.ifPresent(exchange -> exchange.publishOutput("debug_event", event));
     }
 
     private void answerNow(Exchange exchange, Request request) {
@@ -43,6 +66,7 @@ final class Common {
                 case Request.Connect() -> exchange.reply(Content.connect(connection));
                 case Request.CommInfo(var target) -> exchange.reply(Content.commInfo(session.comms(target)));
                 case Request.Usage() -> exchange.reply(Content.usage(gauge.read()));
+                case Request.Debug _ -> throw new IllegalStateException("the debugger's answer is waited for");
                 case Request.Interrupt() -> {
                     session.interrupt();
                     exchange.reply(Content.ok());
@@ -69,6 +93,7 @@ final class Common {
         return Content.kernelInfo(identity.version(), "Capsule " + identity.version() + " | Python " + languageVersion
                 + " | " + identity.confinement().get(),
                 new Content.LanguageInfo("python", languageVersion, "text/x-python", ".py", "ipython3", "python",
-                        "python"));
+                        "python"),
+                identity.features());
     }
 }

@@ -50,8 +50,13 @@ public final class Kernel {
     /// @param languageVersion to be told until a worker has told its own
     /// @param confinement how its cells are kept in, in a few words; may have to be waited for
     /// @param warnings to be shown with the first cell; may have to be waited for
+    /// @param features as `kernel_info_reply` names them
     public record Identity(String version, String languageVersion, Supplier<String> confinement,
-            Supplier<List<String>> warnings) {}
+            Supplier<List<String>> warnings, List<String> features) {
+        public Identity {
+            features = List.copyOf(features);
+        }
+    }
 
     /// Binds the sockets and begins to answer.
     ///

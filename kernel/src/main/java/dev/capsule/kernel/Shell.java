@@ -228,7 +228,7 @@ final class Shell {
             case Request.CommClose(var commId) -> {
                 return !comm(turn, exchange, Kind.CLOSE, commId, "") && closed(exchange);
             }
-            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Interrupt _,Request.AboutSubshells _,Request.Shutdown _,Request.Unknown _ -> {
+            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Debug _,Request.Interrupt _,Request.AboutSubshells _,Request.Shutdown _,Request.Unknown _ -> {
                 common.answer(exchange, request);
                 return true;
             }

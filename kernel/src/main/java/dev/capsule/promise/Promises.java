@@ -19,7 +19,29 @@ public final class Promises<T> {
     private final AtomicLong count = new AtomicLong();
     private final Map<String, Open<T>> open = new ConcurrentHashMap<>();
 
-    private record Open<T>(Promise<T> promise, Optional<Future<?>> deadline) {}
+    private static final class Open<T> {
+        private final Promise<T> promise;
+
+        // Guarded by this.
+        private Optional<Future<?>> deadline = Optional.empty();
+        private boolean ended;
+
+        Open(Promise<T> promise) {
+            this.promise = promise;
+        }
+
+        synchronized void end() {
+            ended = true;
+            deadline.ifPresent(future -> future.cancel(false));
+        }
+
+        synchronized void endsBy(Future<?> future) {
+            deadline = Optional.of(future);
+            if (ended) {
+                future.cancel(false);
+            }
+        }
+    }
 
     /// @param prefix begins every id
     /// @param clock runs the deadlines
@@ -41,12 +63,13 @@ public final class Promises<T> {
         var timeoutAt = timeout.map(after -> OptionalLong.of(System.currentTimeMillis() + after.toMillis()))
                 .orElse(OptionalLong.empty());
         var promise = new Promise<T>(id, timeoutAt, whenSettled);
-        Optional<Future<?>> deadline = timeout.map(after -> clock.schedule(
-                () -> settle(id, new Settlement.TimedOut<>()), after.toMillis(), TimeUnit.MILLISECONDS));
-        if (open.putIfAbsent(id, new Open<>(promise, deadline)) != null) {
-            deadline.ifPresent(future -> future.cancel(false));
+        var opened = new Open<>(promise);
+        if (open.putIfAbsent(id, opened) != null) {
             throw new IllegalStateException("promise id " + id + " is in use");
         }
+        // Not before, for a deadline that found nothing to settle would be none.
+        timeout.ifPresent(after -> opened.endsBy(clock.schedule(() -> settle(id, new Settlement.TimedOut<>()),
+                after.toMillis(), TimeUnit.MILLISECONDS)));
         return promise;
     }
 
@@ -56,8 +79,8 @@ public final class Promises<T> {
         if (settled == null) {
             return false;
         }
-        settled.deadline().ifPresent(future -> future.cancel(false));
-        return settled.promise().settle(settlement);
+        settled.end();
+        return settled.promise.settle(settlement);
     }
 
     /// Settles all that are open now; not those that are opened by what is done when one is settled.

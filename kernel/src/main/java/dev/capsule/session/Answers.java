@@ -24,6 +24,15 @@ public interface Answers {
     /// @param cpu that they have used since they were started
     record Usage(long memoryBytes, long memoryLimitBytes, Duration cpu, int processes, int processLimit) {}
 
+    /// What came of a request to the debugger.
+    sealed interface Debugged {
+        /// @param json the debugger's own, which may say that it has failed
+        record Response(byte[] json) implements Debugged {}
+
+        /// There is none.
+        record Failed(String why) implements Debugged {}
+    }
+
     /// @param status `complete`, `incomplete`, `invalid` or `unknown`
     /// @param indent of the next line, only with `incomplete`
     record Completeness(String status, Optional<String> indent) {}

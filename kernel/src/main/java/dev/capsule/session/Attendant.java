@@ -272,6 +272,7 @@ final class Attendant implements WorkerProcess.Listener {
                     snapshots.refused(shortened(reason));
                 }
             }
+            case Frame.DebugEvent(var message) -> session.debugging().tell(message.json());
             case Frame.Revived(_, var open) -> revived(open);
             case Frame.Died(var pid, _) -> {
                 synchronized (session) {
@@ -443,6 +444,7 @@ final class Attendant implements WorkerProcess.Listener {
             }
             greeted = false;
             unsent.clear();
+            session.debugging().lost();
             if (restoring.isEmpty()) {
                 if (!ranSinceRevival) {
                     // Of that state nothing comes that lives.
@@ -521,6 +523,7 @@ final class Attendant implements WorkerProcess.Listener {
                 process.send(new Frame.Inputs(missed));
             }
             listens(process);
+            session.debugging().moved(this);
         }
         session.audit(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
         restoration.death().ifPresent(death -> recovered(restoration, death, where));

@@ -57,6 +57,7 @@ public final class Session {
     private final CountDownLatch kept = new CountDownLatch(1);
     private final Checkpoints checkpoints;
     private final Commands commands;
+    private final Debugging debugging;
 
     // All below guarded by this.
     private Optional<Attendant> current = Optional.empty();
@@ -85,6 +86,7 @@ public final class Session {
         this.profile = profile;
         this.advice = advice;
         outlet = new Outlet(profile);
+        debugging = new Debugging(this, outlet);
         this.remarks = remarks;
         this.audit = audit;
         this.clock = clock;
@@ -125,6 +127,7 @@ public final class Session {
         var attendant = nextWorker();
         current = Optional.of(attendant);
         attendant.start(launches);
+        debugging.moved(attendant);
         return attendant;
     }
 
@@ -194,6 +197,10 @@ public final class Session {
 
     Outlet outlet() {
         return outlet;
+    }
+
+    Debugging debugging() {
+        return debugging;
     }
 
     void audit(Event event) {
@@ -390,7 +397,25 @@ public final class Session {
         return subshell.<Frame.ToWorker>map(name -> new Frame.InSubshell(name, request)).orElse(request);
     }
 
-    /// Interrupts the running executions of all shells: cancels it, and if it goes on, signals the worker from outside and then kills it
+    /// Asks the debugger, whatever a cell does.
+    public void debug(DebugRequest request, Consumer<Answers.Debugged> answer) {
+        synchronized (this) {
+            var attendant = serving();
+            if (attendant.isGone()) {
+                clock.execute(() -> answer.accept(new Answers.Debugged.Failed("there is no worker")));
+            } else {
+                debugging.ask(attendant, request, answer);
+            }
+        }
+    }
+
+    /// @param listener is given the debugger's events, JSON objects; may wait
+    public void whenDebugged(Consumer<byte[]> listener) {
+        debugging.listen(listener);
+    }
+
+    /// Interrupts the running executions of all shells: cancels each, and if it goes on, signals the worker from outside and
+    /// then kills it
     /// ([Profile.Interrupt]). Does nothing when none runs. Returns at once.
     public void interrupt() {
         List<Execution> executions;
@@ -485,6 +510,7 @@ public final class Session {
             // One that could not start would hardly fare better at once; the next cell tries again.
             return;
         }
+        debugging.lost();
         if (running.isEmpty()) {
             untold = Optional.of(cause);
         }
@@ -598,6 +624,7 @@ public final class Session {
             other = serves ? current.flatMap(Attendant::worker) : fresh.worker();
             if (serves) {
                 current = Optional.of(fresh);
+                debugging.moved(fresh);
             }
         }
         other.ifPresent(WorkerProcess::kill);

@@ -6,7 +6,6 @@ import dev.capsule.sandbox.Launch.Source;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.io.UncheckedIOException;
-import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
@@ -106,12 +105,22 @@ final class Child {
         }
     }
 
+    /// The directory is that user's from the first moment: were this process killed before, the keeper could not remove
+    /// it. So it is made by a thread that makes files as that user, and ends.
     private static void makeFor(int user, Path path) throws IOException {
-        Files.createDirectory(path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        if (user != Launch.KERNELS_OWN) {
-            Files.setAttribute(path, "unix:gid", user, LinkOption.NOFOLLOW_LINKS);
-            Files.setAttribute(path, "unix:uid", user, LinkOption.NOFOLLOW_LINKS);
-        }
+        var made = new CompletableFuture<Path>();
+        Thread.ofPlatform().name("directory").daemon().start(() -> {
+            try {
+                if (user != Launch.KERNELS_OWN) {
+                    Posix.makeFilesAs(user);
+                }
+                made.complete(Files.createDirectory(path,
+                        PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------"))));
+            } catch (IOException | RuntimeException | Error e) {
+                made.completeExceptionally(e);
+            }
+        });
+        Path _ = join(made);
     }
 
     private static Path ownTask() {
@@ -131,9 +140,9 @@ final class Child {
         }
     }
 
-    private static Child join(CompletableFuture<Child> started) throws IOException {
+    private static <T> T join(CompletableFuture<T> future) throws IOException {
         try {
-            return started.join();
+            return future.join();
         } catch (CompletionException e) {
             throw e.getCause() instanceof IOException io ? io : new IOException(e.getCause());
         }

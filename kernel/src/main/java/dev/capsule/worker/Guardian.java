@@ -1,6 +1,5 @@
 package dev.capsule.worker;
 
-import dev.capsule.sandbox.HostFiles;
 import dev.capsule.sandbox.Launch;
 import java.io.IOException;
 import java.lang.System.Logger;
@@ -115,13 +114,12 @@ final class Guardian {
         }
     }
 
-    /// In a session of its own, so that a signal to the kernel's process group spares it.
+    /// Like all, it gets a session of its own, so a signal to the kernel's process group spares it.
     private static int start() throws IOException {
-        var setsid = HostFiles.program("setsid").orElseThrow(() -> new IOException("there is no setsid"));
         var pipe = Posix.pipe();
         int nothing = Posix.openToWrite(Path.of("/dev/null"));
         try {
-            Child.start(new Launch("guardian", List.of(setsid.toString(), "/bin/sh", "-c", SCRIPT),
+            Child.start(new Launch("guardian", List.of("/bin/sh", "-c", SCRIPT),
                     Map.of("PATH", "/usr/bin:/bin"), Path.of("/")), List.of(pipe.readEnd(), nothing, nothing));
             return pipe.writeEnd();
         } catch (IOException e) {

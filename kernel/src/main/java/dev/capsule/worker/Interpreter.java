@@ -42,7 +42,7 @@ public final class Interpreter {
             found = []
             if sys.version_info >= (3, 4):
                 from importlib.util import find_spec
-                found = [m for m in ("IPython", "ipykernel", "matplotlib", "numpy") if find_spec(m)]
+                found = [m for m in ("IPython", "debugpy", "ipykernel", "matplotlib", "numpy") if find_spec(m)]
             sys.stdout.write("\\0".join(["%s", "%%d.%%d.%%d" %% sys.version_info[:3], sys.executable, sys.prefix,
                                         " ".join(found), ""]))
             """.formatted(MARK);
@@ -61,7 +61,7 @@ public final class Interpreter {
     ///     without which the environment's packages are lost
     /// @param version such as `3.11.2`
     /// @param prefix `sys.prefix`
-    /// @param packages those of IPython, ipykernel, matplotlib and numpy that can be imported
+    /// @param packages those of IPython, debugpy, ipykernel, matplotlib and numpy that can be imported
     public record Python(Path path, String version, Path prefix, Set<String> packages) implements Candidate {
         public Python {
             packages = Set.copyOf(packages);
@@ -69,6 +69,10 @@ public final class Interpreter {
 
         public boolean hasIPython() {
             return packages.contains("IPython");
+        }
+
+        public boolean hasDebugpy() {
+            return packages.contains("debugpy");
         }
 
         /// Such as `Python 3.11.2 with IPython, numpy`

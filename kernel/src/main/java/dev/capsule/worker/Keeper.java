@@ -1,6 +1,5 @@
 package dev.capsule.worker;
 
-import dev.capsule.sandbox.HostFiles;
 import dev.capsule.sandbox.Launch;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -48,7 +47,9 @@ final class Keeper implements AutoCloseable {
     private static final String REMOVE = """
             [ $# = 0 ] && exit
             chmod -R u+rwx -- "$@" 2>/dev/null
-            exec rm -rf -- "$@"
+            # Who was just ended may still be in the midst of making a file.
+            tries=100
+            until rm -rf -- "$@" 2>/dev/null || [ $tries = 0 ]; do tries=$((tries - 1)); done
             """;
 
     /// Limits are marks below what the system gives everybody; this process' number and a count make them differ.
@@ -68,14 +69,13 @@ final class Keeper implements AutoCloseable {
     /// Starts what keeps one process, before that.
     static Keeper start(Launch launch) throws IOException {
         long mark = Math.floorMod(ProcessHandle.current().pid() * 97 + COUNT.incrementAndGet(), DEFAULT_LIMIT);
-        String setsid = HostFiles.program("setsid").orElseThrow(() -> new IOException("there is no setsid")).toString();
         var command = new ArrayList<String>();
         if (launch.user() == Launch.KERNELS_OWN) {
-            command.addAll(List.of(setsid, "/bin/sh", "-c", WAIT + END_MARKED + REMOVE, "sh", Long.toString(mark)));
+            command.addAll(List.of("/bin/sh", "-c", WAIT + END_MARKED + REMOVE, "sh", Long.toString(mark)));
         } else {
             // The same program that makes the process that user's.
             command.addAll(List.of(launch.command().getFirst(), "--reuid=" + launch.user(), "--regid=" + launch.user(),
-                    "--clear-groups", "--bounding-set=-all", "--", setsid, "/bin/sh", "-c",
+                    "--clear-groups", "--bounding-set=-all", "--", "/bin/sh", "-c",
                     WAIT + END_USERS + REMOVE, "sh"));
         }
         launch.leftovers().forEach(path -> command.add(path.toString()));

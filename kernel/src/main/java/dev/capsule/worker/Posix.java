@@ -297,6 +297,19 @@ final class Posix {
         }
     }
 
+    /// Has the calling thread, and no other, make files as another user and in the group of the same number, with that
+    /// user's rights. Only for root.
+    static void makeFilesAs(int user) {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            // Both answer what was before, whether it is changed or not.
+            int _ = call(call("setfsgid", FORM), errno, user, 0, 0, 0);
+            int _ = call(call("setfsuid", FORM), errno, user, 0, 0, 0);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     /// Makes orphans of this process' descendants its children, so that they can be found and ended.
     static void adoptOrphans() {
         try (var arena = Arena.ofConfined()) {

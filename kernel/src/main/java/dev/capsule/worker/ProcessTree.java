@@ -24,6 +24,8 @@ final class ProcessTree {
     /// Memory is short when less than this part of it is available.
     private static final int SCARCE = 8;
 
+    private static final long KILLED = 1L << (Posix.SIGKILL - 1);
+
     /// Of `stat`, after the name.
     private static final int THREADS = 17;
     private static final int FIRST_TIME = 11;
@@ -110,6 +112,24 @@ final class ProcessTree {
         } catch (IOException e) {
             return new String[0];
         }
+    }
+
+    /// Whether the process has ended or was killed and is about to.
+    static boolean isEnding(long pid) {
+        var memory = false;
+        try {
+            for (String line : Files.readAllLines(PROC.resolve(Long.toString(pid)).resolve("status"))) {
+                if (line.startsWith("SigPnd:")
+                        && (Long.parseUnsignedLong(line.substring(8).strip(), 16) & KILLED) != 0) {
+                    return true;
+                }
+                // Given back first.
+                memory |= line.startsWith("VmRSS:");
+            }
+        } catch (IOException e) {
+            return true;
+        }
+        return !memory;
     }
 
     /// @return what the process has in memory, with the whole of what it shares; 0 when it is gone

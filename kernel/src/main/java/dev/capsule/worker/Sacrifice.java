@@ -11,8 +11,8 @@ import java.nio.file.Path;
 enum Sacrifice {
     /// Before all else.
     FIRST(100),
-    /// Before what is not larger by two fifths of the limit, or more.
-    SECOND(80),
+    /// Before what is not larger by more than about half of the limit.
+    SECOND(60),
     /// As any other.
     NONE(0);
 

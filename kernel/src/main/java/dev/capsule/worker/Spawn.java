@@ -14,7 +14,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 
-/// Starts a process with exactly the descriptors that it is to have, through `posix_spawn`. [ProcessBuilder] passes on
+/// Starts a process with exactly the descriptors that it is to have, in a session of its own, through `posix_spawn`. [ProcessBuilder] passes on
 /// three; and its threads that wait for processes are made by the thread that starts one, whose fences they would get.
 final class Spawn implements AutoCloseable {
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
@@ -23,6 +23,8 @@ final class Spawn implements AutoCloseable {
     /// More than `posix_spawn_file_actions_t`, `posix_spawnattr_t` and `sigset_t` have in any C library.
     private static final long STRUCT_BYTES = 1_024;
     private static final short POSIX_SPAWN_SETSIGMASK = 8;
+    /// Of glibc 2.26 and musl 1.1.24.
+    private static final short POSIX_SPAWN_SETSID = 0x80;
 
     /// Descriptors are moved above those that the process gets before they are given their numbers.
     private static final int CLEAR = 64;
@@ -88,7 +90,8 @@ final class Spawn implements AutoCloseable {
     /// Writes down all that the call takes, after the last [#add].
     void prepare() throws IOException {
         call("posix_spawnattr_init", ATTRIBUTES_INIT, attributes.address(), 0, 0, 0, 0, 0);
-        call("posix_spawnattr_setflags", SET_FLAGS, attributes.address(), POSIX_SPAWN_SETSIGMASK, 0, 0, 0, 0);
+        call("posix_spawnattr_setflags", SET_FLAGS, attributes.address(),
+                POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID, 0, 0, 0, 0);
         // The virtual machine's threads block signals that a program would then never get.
         call("posix_spawnattr_setsigmask", SET_MASK, attributes.address(),
                 arena.allocate(STRUCT_BYTES, Long.BYTES).address(), 0, 0, 0, 0);

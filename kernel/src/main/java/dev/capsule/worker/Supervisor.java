@@ -297,7 +297,7 @@ final class Supervisor {
     /// How many snapshots have ended that were not told to.
     synchronized long lost() {
         return lost + snapshots.values().stream().flatMap(Optional::stream)
-                .filter(pid -> ProcessTree.threads(pid) == 0).count();
+                .filter(ProcessTree::isEnding).count();
     }
 
     /// The snapshots that can be found, by the numbers that they have for the worker, the oldest first.

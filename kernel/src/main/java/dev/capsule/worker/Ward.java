@@ -57,6 +57,14 @@ final class Ward {
                 Path.of("/proc/self/mountinfo"));
     }
 
+    /// How many processes the system has ended for their memory, and how many snapshots have ended by themselves: a
+    /// snapshot that the system has ended has only made room.
+    private record Kills(long all, long snapshots) {
+        boolean concernsOthers(Kills before) {
+            return all - before.all > Math.max(0, snapshots - before.snapshots);
+        }
+    }
+
     private final Quota quota;
     private final int depth;
     private final Child child;
@@ -72,7 +80,7 @@ final class Ward {
 
     /// The processes that have built the sandbox and, last, the worker's first; empty before the first look.
     private volatile List<Long> chain = List.of();
-    private volatile long knownKills;
+    private volatile Kills known = new Kills(0, 0);
     private volatile long killedAtNanos = System.nanoTime() - RECENT_NANOS;
 
     // Of thread watchdog.
@@ -184,16 +192,15 @@ final class Ward {
 
     /// Whether a process was ended just now because of what all have in memory.
     boolean killedForMemory() {
-        return System.nanoTime() - killedAtNanos < RECENT_NANOS || kills() > knownKills;
+        return System.nanoTime() - killedAtNanos < RECENT_NANOS || kills().concernsOthers(known);
     }
 
-    private long kills() {
+    private Kills kills() {
         try {
-            // A snapshot that the system has ended has only made room.
-            return group.isPresent() ? group.get().killsForMemory() - supervisor.lost() : knownKills;
+            return group.isPresent() ? new Kills(group.get().killsForMemory(), supervisor.lost()) : known;
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
-            return knownKills;
+            return known;
         }
     }
 
@@ -254,10 +261,11 @@ final class Ward {
         int own = depth + supervisor.processes();
         processes(tasks - own, own, now);
         if (group.isPresent()) {
-            long kills = kills();
-            if (kills > knownKills) {
+            var kills = kills();
+            boolean concernsOthers = kills.concernsOthers(known);
+            known = kills;
+            if (concernsOthers) {
                 killedAtNanos = now;
-                knownKills = kills;
                 subject.curtailed(Limit.MEMORY);
             }
             makeRoom();

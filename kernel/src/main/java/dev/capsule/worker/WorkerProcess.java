@@ -269,7 +269,7 @@ public final class WorkerProcess {
                 }
                 yield control.write(bytes) && !parked;
             }
-            case Frame.EndSubshell _,Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
+            case Frame.EndSubshell _,Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
@@ -753,6 +753,10 @@ public final class WorkerProcess {
     private void act(Frame.FromWorker frame, RawOutput output) {
         switch (frame) {
             case Frame.Hello hello -> {
+                if (said) {
+                    // Before what follows is closed once more, which may be another's by then.
+                    throw new FrameException("second hello");
+                }
                 encoding = hello.encoding();
                 boolean supervised = hello.offers().contains("snapshot");
                 if (supervised) {
@@ -776,7 +780,7 @@ public final class WorkerProcess {
             }
             case Frame.Revived(var pid, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _ ->
+            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _,Frame.DebugEvent _ ->
                 output.flush();
         }
         listener.frame(frame);

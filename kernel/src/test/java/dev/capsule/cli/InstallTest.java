@@ -86,7 +86,9 @@ class InstallTest {
                     "-f",
                     "{connection_file}",
                     "--python",
-                    "/usr/bin/python3"
+                    "/usr/bin/python3",
+                    "--debugger",
+                    "on"
                   ],
                   "display_name": "Python (Capsule)",
                   "language": "python",
@@ -95,7 +97,9 @@ class InstallTest {
                     "B": "${HOME}/x=1",
                     "A": ""
                   },
-                  "metadata": {}
+                  "metadata": {
+                    "debugger": true
+                  }
                 }
                 """.formatted(System.getProperty("java.home"), home, release), Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
@@ -410,8 +414,9 @@ class InstallTest {
                 + "memory, cells of any length, every kind of output, widgets (profile open); for a stranger's "
                 + "notebooks: capsule install\n"), said::out);
         assertTrue(argv("capsule-python-open-network").endsWith(
-                "\"--python\", \"/usr/bin/python3\", \"--profile\", \"open\", \"--network\", \"host\""));
-        assertTrue(argv("capsule-python").endsWith("\"--python\", \"/usr/bin/python3\""));
+                "\"--debugger\", \"on\", \"--profile\", \"open\", \"--network\", \"host\""));
+        assertTrue(argv("capsule-python")
+                .endsWith("\"--python\", \"/usr/bin/python3\", \"--debugger\", \"on\""));
         assertTrue(run("list").out().contains("  profile  open, sandbox auto, network host\n"));
     }
 

@@ -93,7 +93,7 @@ class PrerequisitesTest {
     @Test
     void programsOfTheTestsMayComeFromElsewhere() throws Exception {
         installed(DEMO + " jupyter-console jupyter-server python3-jupyter-server python3-jupyter-kernel-test "
-                + "python3-pexpect python3-seccomp python3-ipython python3-ipykernel python3-pandas "
+                + "python3-pexpect python3-seccomp python3-ipython python3-ipykernel python3-debugpy python3-pandas "
                 + "python3-matplotlib python3-cloudpickle tmux");
         program("node", "");
         program("npm", "");

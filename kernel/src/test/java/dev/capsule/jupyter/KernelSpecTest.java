@@ -26,7 +26,9 @@ class KernelSpecTest {
                 "B": "${HOME}/x",
                 "A": ""
               },
-              "metadata": {}
+              "metadata": {
+                "debugger": true
+              }
             }
             """;
 
@@ -36,7 +38,7 @@ class KernelSpecTest {
         env.put("B", "${HOME}/x");
         env.put("A", "");
         var spec = new KernelSpec(List.of("/opt/jdk/bin/java", "-f", "{connection_file}"), "Python \"é\"", "python",
-                InterruptMode.MESSAGE, env);
+                InterruptMode.MESSAGE, env, true);
         assertEquals(JSON, spec.toJson());
         assertEquals(spec, KernelSpec.parse("kernel.json", JSON.getBytes(UTF_8)));
     }
@@ -48,7 +50,7 @@ class KernelSpecTest {
                  "language": "python", "metadata": {"debugger": true}, "kernel_protocol_version": "5.5"}""";
         assertEquals(
                 new KernelSpec(List.of("python3", "-m", "ipykernel_launcher", "-f", "{connection_file}"), "Python 3",
-                        "python", InterruptMode.SIGNAL, Map.of()),
+                        "python", InterruptMode.SIGNAL, Map.of(), true),
                 KernelSpec.parse("kernel.json", ipykernel.getBytes(UTF_8)));
     }
 

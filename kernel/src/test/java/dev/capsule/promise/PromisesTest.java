@@ -9,9 +9,12 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -43,6 +46,28 @@ class PromisesTest {
         var promise = promises.create(Optional.of(Duration.ofMillis(1)), heard::complete);
         assertEquals(new Settlement.TimedOut<>(), heard.get(10, TimeUnit.SECONDS));
         assertEquals(State.REJECTED_TIMEDOUT, promise.state());
+    }
+
+    /// The deadline was set before the promise was open: on a busy machine it found none, and the promise stayed open for
+    /// ever.
+    @Test
+    void aDeadlineThatIsOverAtOnceSettlesToo() {
+        var heard = new ArrayList<Settlement<String>>();
+        try (var hasty = new ScheduledThreadPoolExecutor(1) {
+            @Override
+            public <V> ScheduledFuture<V> schedule(Callable<V> task, long delay, TimeUnit unit) {
+                try {
+                    V value = task.call();
+                    return super.schedule(() -> value, 0, unit);
+                } catch (Exception e) {
+                    throw new IllegalStateException(e);
+                }
+            }
+        }) {
+            var promise = new Promises<String>("p", hasty).create(Optional.of(Duration.ofMillis(1)), heard::add);
+            assertEquals(List.of(new Settlement.TimedOut<>()), heard);
+            assertEquals(State.REJECTED_TIMEDOUT, promise.state());
+        }
     }
 
     @Test
