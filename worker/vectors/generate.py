@@ -1,4 +1,4 @@
-"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 9): `python3 worker/vectors/generate.py`.
+"""Writes frames.json and bad.json (worker/PROTOCOL.md, section 10): `python3 worker/vectors/generate.py`.
 
 The frames are put together here by hand and not by any implementation, so that no implementation proves itself.
 """
@@ -119,6 +119,16 @@ GOOD = [
         b'{"comm_id":"c1","target_name":"t","data":{}}',
         b'{"version":"2.1.0"}',
     ),
+    good("kernel: execute in a subshell", execute(store_history=False, subshell="9c1e"), CODE),
+    good("kernel: complete in a subshell", {"open": "complete", "id": ID, "cursor": 2, "subshell": "9c1e"}, b"pr"),
+    good(
+        "kernel: comm in a subshell",
+        {"open": "comm", "id": ID, "kind": "close", "request": "4d3c-4", "subshell": "9c1e"},
+        b'{"comm_id":"c1","data":{}}',
+        b"{}",
+    ),
+    good("kernel: end_subshell", {"signal": "end_subshell", "subshell": "9c1e"}),
+    good("kernel: rest", {"signal": "rest"}),
     good("kernel: cancel", {"signal": "cancel", "id": ID}),
     good("kernel: flush, then by line", {"signal": "flush", "buffering": "line"}),
     good("kernel: flush, then in blocks", {"signal": "flush", "buffering": "block"}),

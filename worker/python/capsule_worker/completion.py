@@ -25,6 +25,58 @@ def complete(text, cursor, namespace):
     return matches[:_MAX_MATCHES], start, cursor
 
 
+def kinds(matches, text, start, namespace):
+    """What each match is, in the words that IPython has for it; `start` is where they begin. Calls nothing of a cell's."""
+    at = lexing.place(text[:start])
+    if at.string is not None:
+        return ["dict key" if at.tokens and at.tokens[-1].text == "[" else "path"] * len(matches)
+    owners = {}
+    return [_kind(match, namespace, owners) for match in matches]
+
+
+def _kind(match, namespace, owners):
+    path, dot, name = match.rpartition(".")
+    if not dot:
+        if name.endswith("="):
+            return "param"
+        if name in namespace:
+            return _kind_of(namespace[name])
+        if name in builtins.__dict__:
+            return _kind_of(builtins.__dict__[name])
+        return "keyword" if name in standard("keyword").kwlist else "module"
+    if path not in owners:
+        try:
+            owners[path] = [lexing.evaluate(path, namespace)]
+        except Exception:
+            owners[path] = []  # of an import: a module that is not loaded
+    for owner in owners[path]:
+        return _kind_of(standard("inspect").getattr_static(owner, name, None))
+    return "module"
+
+
+_FUNCTIONS = {
+    type(_kind),
+    type(len),
+    type(object.__init__),
+    type(str.join),
+    type(dict.__dict__["fromkeys"]),
+    type([].append),
+    staticmethod,
+    classmethod,
+}
+
+
+def _kind_of(value):
+    kind = type(value)
+    if issubclass(kind, type):
+        return "class"
+    if issubclass(kind, type(sys)):
+        return "module"
+    if kind is property:
+        return "property"
+    return "function" if kind in _FUNCTIONS else "instance"
+
+
 def _in_code(at, before, namespace):
     tokens, partial, start = list(at.tokens), "", len(before)
     if tokens and tokens[-1].end == start:

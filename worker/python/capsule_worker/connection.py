@@ -167,6 +167,16 @@ class Connection:
         if raised is not None:
             raise raised
 
+    @property
+    def shield(self):
+        """With it, the thread that serves is not interrupted."""
+        return self._interrupts.shield
+
+    @property
+    def forked(self):
+        """Whether this is a forked child of the worker."""
+        return self._descriptor is None
+
     def renew(self):
         """In a process that was woken from a snapshot: what the one before had not written out is dropped."""
         self._unfinished = None

@@ -14,13 +14,14 @@ _LAST_REPEAT_MILLIS = 100
 class Control:
     NAME = "capsule-control"
 
-    def __init__(self, incoming, executions, interrupts, streams, displays, promises, debug):
+    def __init__(self, incoming, parts, interrupts, subshells, debug):
         self._incoming = incoming
-        self._executions = executions
+        self._executions = parts.executions
         self._interrupts = interrupts
-        self._streams = streams
-        self._displays = displays
-        self._promises = promises
+        self._streams = parts.streams
+        self._displays = parts.displays
+        self._promises = parts.promises
+        self._subshells = subshells
         self._debug = debug
         # Held while this thread does anything but wait.
         self.resting = allocate_lock()
@@ -56,26 +57,31 @@ class Control:
         frame = self._incoming.parser.take()
         while frame is None:
             delay = _FIRST_REPEAT_MILLIS
-            while self._interrupts.unheard and not self._incoming.waiting(delay):
+            while self._unheard() and not self._incoming.waiting(delay):
                 with self.resting:
                     self._interrupts.signal_again()
+                    self._subshells.interrupt_again()
                 delay = min(2 * delay, _LAST_REPEAT_MILLIS)
             if not self._incoming.receive():
                 die_with_children()
             frame = self._incoming.parser.take()
         return frame
 
+    def _unheard(self):
+        return self._interrupts.unheard or self._subshells.unheard()
+
     def _act(self, header, buffers):
         kind = kind_of(header, buffers)
         if kind == ("signal", "cancel"):
-            self._interrupts.cancel(header["id"])
+            if not self._subshells.cancel(header["id"]):
+                self._interrupts.cancel(header["id"])
         elif kind == ("signal", "delivered"):
             self._displays.delivered(header["id"])
         elif kind == ("signal", "flush"):
             if header["buffering"] not in ("line", "block"):
                 raise FrameError(f"unknown buffering {header['buffering']!r}")
             # What comes after the end of a cell is not for the next one.
-            if self._executions.running is not None:
+            if self._executions.any_running():
                 self._streams.tick(header["buffering"] == "block")
         elif kind == ("resolve", None):
             self._promises.resolve(header["resolve"], header["value"])
@@ -83,6 +89,10 @@ class Control:
             self._promises.reject(header["reject"], header["ename"], header["evalue"])
         elif kind == ("open", "debug"):
             self._debug(header["id"], buffers[0])
+        elif kind[0] == "open":
+            self._subshells.take(kind[1], header, buffers)
+        elif kind == ("signal", "end_subshell"):
+            self._subshells.end(header["subshell"])
         elif kind == ("signal", "shutdown"):
             self._interrupts.end_worker()
         else:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 
 from . import formatting
 
@@ -47,13 +47,14 @@ class Displays:
         execution = self._executions.current()
         if execution is None:
             raise TooEarly("nothing can be shown before the first cell")
-        here = waits and self._executions.runs_here(execution)
+        # What a subshell prints is in frames, too, and overtakes nothing.
+        here = waits and execution is self._executions.running and self._executions.runs_here(execution)
         header = {"emit": kind, "id": execution.id, **fields}
         if here:
             header["ack"] = True
         parts = self._connection.encode(header, buffers)
         execution.account(parts)
-        if waits and execution is self._executions.running:
+        if waits and execution.running:
             self._streams.flush()
         if not here:
             self._connection.write(parts)
@@ -75,6 +76,11 @@ class Displays:
             fields["display_id"] = display_id
         self.emit("update_display" if update else "display", fields, buffers)
 
+    def beside_a_cell(self):
+        """Whether the caller is of a subshell while the main shell runs a cell, which may be drawing just now."""
+        running = self._executions.running
+        return running is not None and running.thread != get_ident()
+
     @staticmethod
     def has_figures():
         pyplot = sys.modules.get("matplotlib.pyplot")
@@ -83,7 +89,7 @@ class Displays:
 
     def show_figures(self):
         """Shows the figures that a cell has left open in matplotlib, and closes them."""
-        if not self.has_figures():
+        if not self.has_figures() or self.beside_a_cell():
             return
         from io import BytesIO
 
@@ -109,7 +115,7 @@ class Displays:
 
     def add_payload(self, payload, single=False):
         execution = self._executions.current()
-        if execution is None or execution is not self._executions.running:
+        if execution is None or not execution.running:
             raise RuntimeError(f"{payload.get('source')}: the cell that this code belongs to has ended")
         if single:
             execution.payload[:] = [other for other in execution.payload if other["source"] != payload.get("source")]
@@ -190,6 +196,10 @@ def set_next_input(text, replace=False):
 
 def show_result(data, metadata):
     _displays.show_result(data, metadata)
+
+
+def beside_a_cell():
+    return _displays.beside_a_cell()
 
 
 def show_error(told):

@@ -100,10 +100,12 @@ class PlainEngine:
         self._loop.prepare()
 
     def complete(self, text, cursor):
-        """(matches, start, end): what may stand in place of text[start:end]."""
+        """(matches, start, end, types): what may stand in place of text[start:end], and what each is."""
         from . import completion
 
-        return completion.complete(text, cursor, self._namespace.dict)
+        names = self._namespace.dict
+        matches, start, end = completion.complete(text, cursor, names)
+        return matches, start, end, completion.kinds(matches, text, start, names)
 
     def inspect(self, text, cursor, detail):
         """The MIME bundle of what is known about the object at the cursor, None if there is none."""

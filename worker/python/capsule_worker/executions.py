@@ -32,6 +32,9 @@ class Execution:
         self.allow_stdin = header["allow_stdin"]
         self.user_expressions = header["user_expressions"]
         self.payload = []
+        # Whether the cell itself runs, and in which thread.
+        self.running = False
+        self.thread = None
         self._frames = 0
         self._bytes = 0
 
@@ -64,19 +67,47 @@ class Executions:
     def __init__(self):
         self.running = None
         self.last = None
+        # How many have begun or are about to.
+        self.begun = 0
         # Held to do what only a running execution may do.
         self.not_ending = allocate_lock()
         self._main = get_ident()
-        self._own_threads = 0
+        # Those of subshells that run, by their threads.
+        self._beside = {}
+        # The worker's own threads, and how many there seem to be beside these and those of cells.
+        self._own_threads = []
+        self._ghosts = 0
 
     def begin(self, execution):
-        """Main thread."""
-        self.last = self.running = execution
+        """In the thread that runs it: the main one, or a subshell's."""
+        execution.thread = get_ident()
+        execution.running = True
+        if execution.thread == self._main:
+            self.running = execution
+        else:
+            self._beside[execution.thread] = execution
+        self.last = execution
         _owner.set(execution)
 
     def end(self):
+        """In that thread; may be called again."""
         with self.not_ending:
-            self.running = None
+            if get_ident() == self._main:
+                execution, self.running = self.running, None
+            else:
+                execution = self._beside.pop(get_ident(), None)
+            if execution is not None:
+                execution.running = False
+
+    def any_running(self):
+        return self.running is not None or bool(self._beside)
+
+    def forget_subshells(self):
+        """In a process that was woken from a snapshot, which has their threads no more."""
+        self._beside.clear()
+        # Those count that were running when the snapshot was made.
+        self._own_threads.clear()
+        self._ghosts = thread_count()
 
     def owner(self):
         """The execution that the calling code belongs to, None if that is unknown."""
@@ -97,7 +128,7 @@ class Executions:
 
     def runs_here(self, execution):
         """Whether the caller is the thread that runs this very cell."""
-        return execution is self.running and execution is not None and get_ident() == self._main
+        return execution is not None and execution.running and execution.thread == get_ident()
 
     def run_as(self, execution, function, *args, **kwargs):
         token = _owner.set(execution)
@@ -109,14 +140,16 @@ class Executions:
     # Threads
 
     def start_own_thread(self, thread):
-        """Starts the worker's one thread beside the main one."""
-        # In a process that was woken from a snapshot, those count that were running when that was made.
-        self._own_threads = thread_count() + 1
+        """Starts a thread of the worker's."""
+        self._own_threads.append(thread)
         thread.start()
 
     def threads_running(self):
         """Whether cells have threads."""
-        return thread_count() > self._own_threads
+        own = self._own_threads
+        if len(own) > 1:
+            own[:] = [thread for thread in own if thread.ident is None or thread.is_alive()]
+        return thread_count() > self._ghosts + len(own)
 
     def follow_threads(self, watch):
         """Makes threads belong to the execution that starts them, and what a pool runs to the one that submits it."""

@@ -182,6 +182,8 @@ _FROM_KERNEL = {
     ("signal", "shutdown"): ({}, 0),
     ("signal", "kill"): ({"pid": int, "number": int}, 0),
     ("signal", "inputs"): ({"counts": list}, None),
+    ("signal", "rest"): ({}, 0),
+    ("signal", "end_subshell"): ({"subshell": str}, 0),
     ("open", "execute"): (
         {
             "id": str,

@@ -6,6 +6,11 @@ import sys
 from _signal import SIGINT, getsignal, pthread_kill, signal
 from _thread import allocate_lock, get_ident
 
+from .imports import standard
+
+# So often the control thread asks whether a task has heard that it is cancelled, before it takes it for blocked.
+_TASK_PATIENCE = 5
+
 
 class Interrupts:
     """Belongs to the main thread; `cancel` and `end_worker` are for the control thread.
@@ -21,6 +26,8 @@ class Interrupts:
         # What SIGINT has done since the last `begin`.
         self.raised = False
         self.task_cancelled = False
+        # Those of subshells, by their threads.
+        self.beside = {}
         self.shield = _Shield(self)
         # Called on the main thread before it is interrupted.
         self.before = None
@@ -150,18 +157,156 @@ class Interrupts:
 
 
 class _Shield:
-    """With it, the main thread is not interrupted; what came meanwhile is raised at the end."""
+    """With it, a thread that serves is not interrupted; what came meanwhile is raised at the end."""
 
     def __init__(self, interrupts):
         self._interrupts = interrupts
 
+    def _here(self):
+        """What interrupts the calling thread, None if nothing does."""
+        ident = get_ident()
+        return self._interrupts if ident == self._interrupts._main else self._interrupts.beside.get(ident)
+
     def __enter__(self):
-        if get_ident() == self._interrupts._main:
-            self._interrupts._shields += 1
+        here = self._here()
+        if here is not None:
+            here._shields += 1
 
     def __exit__(self, *_):
-        interrupts = self._interrupts
-        if get_ident() == interrupts._main:
-            interrupts._shields -= 1
-            if not interrupts._shields:
-                interrupts._raise_pending()
+        here = self._here()
+        if here is not None:
+            here._shields -= 1
+            if not here._shields:
+                here._raise_pending()
+
+
+class InterruptsBeside:
+    """Those of a subshell's thread, to which no signal comes: the control thread has KeyboardInterrupt raised in it.
+
+    `begin`, `end` and `steps` are for that thread, the rest for the control thread.
+    """
+
+    ending = False
+
+    def __init__(self, shield, promises):
+        self.unheard = False
+        self.raised = False
+        self.task_cancelled = False
+        self.shield = shield
+        self._promises = promises
+        self._ident = get_ident()
+        self._lock = allocate_lock()
+        self._serving = None
+        self._question = False
+        self._last = None
+        self._cancelled_early = None
+        self._pending = False
+        self._shields = 0
+        self._task = None
+        self._patience = 0
+        self._wake = allocate_lock()
+        self._wake.acquire()
+        interrupts = self
+
+        class Interrupt(KeyboardInterrupt):
+            """What is raised is made where it is raised, which is how one knows."""
+
+            def __new__(cls, *args):
+                interrupts.unheard = interrupts._pending = False
+                interrupts.raised = True
+                interrupts._wake.acquire(False)
+                return KeyboardInterrupt(*args)
+
+        self._exception = Interrupt
+
+    def begin(self, promise, question=False):
+        """From here until `end` a cancellation raises. Raises itself if the promise has been cancelled already."""
+        self._shields = 0
+        self.raised = self.task_cancelled = False
+        self._wake.acquire(False)
+        with self._lock:
+            self._serving = promise
+            self._question = question
+            self._pending = self._cancelled_early == promise
+        self._raise_pending()
+
+    def end(self):
+        """May be called again."""
+        while True:
+            try:
+                with self._lock:
+                    if self._serving is not None:
+                        self._last = self._serving
+                    self._serving = None
+                    self._pending = self.unheard = False
+                    _raise_in(self._ident, None)
+                return
+            except KeyboardInterrupt:
+                pass  # too late to interrupt anything; and this was the last
+
+    def steps(self, loop, task):
+        """While `task` is set, the loop runs it: between steps, a cancellation cancels it instead of raising."""
+        self._task = (loop, task) if task is not None else None
+
+    def cancel(self, promise):
+        with self._lock:
+            if promise == self._last:
+                return
+            if promise != self._serving:
+                self._cancelled_early = promise
+                if not self._question:
+                    return
+            self._pending = self.unheard = True
+            self._patience = _TASK_PATIENCE
+            task = self._task
+            if task is None or self.task_cancelled or not self._cancel_task(*task):
+                self._patience = 0
+                self._raise()
+        self._promises.interrupt(promise)
+
+    def again(self):
+        """Raises where the task that was to be cancelled has not come to a pause, or could not be interrupted."""
+        with self._lock:
+            self._patience -= 1
+            if self.unheard and self._patience < 0:
+                self._raise()
+
+    def _cancel_task(self, loop, task):
+        def cancel():
+            if self._task is not None and self._task[1] is task and self._pending:
+                self.unheard = self._pending = False
+                self.task_cancelled = True
+                task.cancel()
+
+        try:
+            loop.call_soon_threadsafe(cancel)
+        except RuntimeError:
+            return False  # the cell has closed it
+        return True
+
+    def _raise(self):
+        if not self._shields and self._serving is not None:
+            _raise_in(self._ident, self._exception)
+            if self._wake.locked():
+                self._wake.release()
+
+    def _raise_pending(self):
+        if self._pending and self._serving is not None:
+            self._pending = self.unheard = False
+            _raise_in(self._ident, None)
+            self.raised = True
+            raise KeyboardInterrupt
+
+    def sleep(self, seconds):
+        """As time.sleep() does, which nothing wakes in such a thread."""
+        self._wake.acquire(timeout=seconds)
+
+
+def _raise_in(ident, exception):
+    """Has an exception raised in a thread when it next runs Python code, or, with None, one that was not raised yet not."""
+    try:
+        ctypes = standard("ctypes")
+    except ImportError:
+        return  # a Python without it: the kernel ends the process in the end
+    api = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    api(ctypes.c_ulong(ident), None if exception is None else ctypes.py_object(exception))

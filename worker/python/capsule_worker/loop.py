@@ -1,4 +1,4 @@
-"""The session's event loop: runs asynchronous cells, and background tasks between cells. Main thread only.
+"""Event loops: each thread that serves has one, which runs asynchronous cells, and background tasks between cells.
 
 asyncio is imported by the first cell that needs it: it would be most of a worker's boot.
 """
@@ -12,6 +12,8 @@ from .imports import standard
 
 
 class SessionLoop:
+    """Of one thread only, but for `wake`."""
+
     def __init__(self, executions, interrupts, streams):
         self._executions = executions
         self._interrupts = interrupts
@@ -20,18 +22,13 @@ class SessionLoop:
         self._own_files = 0
         self._beside = False
         self._untold = []
-        self._main = get_ident()
+        self._resting = False
 
-    def watch_imports(self, watch):
-        watch.when_loaded("asyncio", self._asyncio_loaded)
-        watch.when_loaded("asyncio.runners", self._follow_run)
-
-    def _asyncio_loaded(self, _):
-        # From the start, so that asyncio.get_event_loop() never makes another one. New loops are for the main thread.
-        if get_ident() == self._main:
-            self._get()
-            if self._beside:
-                self._pretend()
+    def asyncio_loaded(self):
+        # From the start, so that asyncio.get_event_loop() never makes another one.
+        self._get()
+        if self._beside:
+            self._pretend()
 
     def prepare(self):
         """Imports asyncio and makes the loop."""
@@ -167,34 +164,26 @@ class SessionLoop:
                 lines += tracebacks.describe(error).traceback
             self._streams.write_as(execution, self._streams.err, "\n".join(lines) + "\n")
 
-    def _follow_run(self, runners):
-        """Lets asyncio.run() be used while the session's loop runs a cell: on a loop of its own, as in any program."""
-        run = runners.run
-
-        @wraps(run)
-        def run_nested(main, **options):
-            if get_ident() != self._main:
-                return run(main, **options)
-            asyncio = sys.modules["asyncio"]
-            outer = asyncio._get_running_loop()
-            if outer is None or outer is not self._loop:
-                try:
-                    return run(main, **options)
-                finally:
-                    self._get()
-            task = asyncio.current_task(outer)
-            asyncio._set_running_loop(None)
-            if task is not None:
-                asyncio.tasks._leave_task(outer, task)
+    def run_nested(self, run, main, options):
+        """asyncio.run() while this loop may be running a cell: on a loop of its own, as in any program."""
+        asyncio = sys.modules["asyncio"]
+        outer = asyncio._get_running_loop()
+        if outer is None or outer is not self._loop:
             try:
                 return run(main, **options)
             finally:
-                if task is not None:
-                    asyncio.tasks._enter_task(outer, task)
-                asyncio._set_running_loop(outer)
                 self._get()
-
-        runners.run = run_nested
+        task = asyncio.current_task(outer)
+        asyncio._set_running_loop(None)
+        if task is not None:
+            asyncio.tasks._leave_task(outer, task)
+        try:
+            return run(main, **options)
+        finally:
+            if task is not None:
+                asyncio.tasks._enter_task(outer, task)
+            asyncio._set_running_loop(outer)
+            self._get()
 
     # Between cells
 
@@ -240,6 +229,28 @@ class SessionLoop:
             loop.remove_reader(incoming.descriptor)
         return frame
 
+    def rest(self, waits):
+        """Runs the loop until `wake`, if `waits()` says that there is something to wait for."""
+        self._resting = True
+        try:
+            if waits():
+                self._run_forever()
+        finally:
+            self._resting = False
+
+    def wake(self):
+        """Any thread: ends a `rest`. It need not be resting."""
+        loop = self._loop
+        if loop is not None:
+            try:
+                loop.call_soon_threadsafe(self._stop, loop)
+            except RuntimeError:
+                pass  # closed, so nobody waits in it
+
+    def _stop(self, loop):
+        if self._resting:
+            loop.stop()
+
     def _run_forever(self):
         try:
             self._loop.run_forever()
@@ -276,3 +287,59 @@ class SessionLoop:
         if tasks:
             loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+
+
+class Loops:
+    """The loops of all threads that serve: to whoever calls, that of its thread, and else the main thread's."""
+
+    def __init__(self, main):
+        self._by_thread = {get_ident(): main}
+        self._main = main
+
+    def add(self, loop):
+        self._by_thread[get_ident()] = loop
+
+    def remove(self):
+        self._by_thread.pop(get_ident(), None)
+
+    def forget(self):
+        """In a process that was woken from a snapshot: only the main thread is there."""
+        self._by_thread = {get_ident(): self._main}
+
+    def _here(self):
+        return self._by_thread.get(get_ident(), self._main)
+
+    def prepare(self):
+        return self._here().prepare()
+
+    def run(self, coroutine):
+        return self._here().run(coroutine)
+
+    def run_beside(self, function, *args, **options):
+        return self._here().run_beside(function, *args, **options)
+
+    def uninterrupted(self):
+        return self._here().uninterrupted()
+
+    def interrupt_in(self, error):
+        return self._here().interrupt_in(error)
+
+    def watch_imports(self, watch):
+        watch.when_loaded("asyncio", self._asyncio_loaded)
+        watch.when_loaded("asyncio.runners", self._follow_run)
+
+    def _asyncio_loaded(self, _):
+        # New loops are for the threads that serve.
+        loop = self._by_thread.get(get_ident())
+        if loop is not None:
+            loop.asyncio_loaded()
+
+    def _follow_run(self, runners):
+        run = runners.run
+
+        @wraps(run)
+        def run_nested(main, **options):
+            loop = self._by_thread.get(get_ident())
+            return run(main, **options) if loop is None else loop.run_nested(run, main, options)
+
+        runners.run = run_nested

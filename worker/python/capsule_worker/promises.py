@@ -1,6 +1,7 @@
 """Promises that the worker opens and the kernel settles."""
 
 from _thread import allocate_lock
+from itertools import count
 
 
 class Rejected(Exception):
@@ -43,11 +44,10 @@ class Promises:
 
     def __init__(self):
         self._open = {}
-        self._count = 0
+        self._counter = count(1)
 
     def create(self, execution):
-        self._count += 1
-        promise = Promise(f"i{self._count}", execution)
+        promise = Promise(f"i{next(self._counter)}", execution)
         self._open[promise.id] = promise
         return promise
 
@@ -67,6 +67,13 @@ class Promises:
 
     def end(self, execution):
         """Rejects what a thread of this execution still waits for."""
+        self._reject_all(execution.id, "EOFError", "the cell that asked for input has ended")
+
+    def interrupt(self, execution_id):
+        """Has what waits in this execution end by KeyboardInterrupt."""
+        self._reject_all(execution_id, "KeyboardInterrupt", "interrupted")
+
+    def _reject_all(self, execution_id, ename, evalue):
         for promise in list(self._open.values()):
-            if promise.execution is execution:
-                self.reject(promise.id, "EOFError", "the cell that asked for input has ended")
+            if promise.execution.id == execution_id:
+                self.reject(promise.id, ename, evalue)

@@ -48,19 +48,20 @@ _THREADED = ("polars", "jax", "tensorflow")
 class Snapshots:
     """Main thread only."""
 
-    def __init__(self, adopter, descriptors, connection, executions, loop, control, is_debugged):
+    def __init__(self, adopter, descriptors, parts, loop, control, subshells, is_debugged):
         # Whether a fork is one of these, and not a cell's.
         self.forking = False
         self._adopter = adopter
         self._descriptors = descriptors
-        self._connection = connection
-        self._executions = executions
+        self._connection = parts.connection
+        self._executions = parts.executions
         self._loop = loop
         self._control = control
+        self._subshells = subshells
         self._is_debugged = is_debugged
         self._adopted = None
-        # Whether there is a snapshot of the state as it is; if not, why the last attempt was in vain.
-        self._kept = False
+        # The state that the newest snapshot shows, None if there is none; and why the last attempt was in vain.
+        self._kept_state = None
         self._refused = None
         self._told = None
         # Threads of native code that do not end for a fork, as those of OpenBLAS do.
@@ -75,9 +76,10 @@ class Snapshots:
     def offered(self):
         return self._adopter is not None
 
-    def changed(self):
-        """A cell has run: no snapshot shows what has become of the state."""
-        self._kept = False
+    @property
+    def _kept(self):
+        """Whether there is a snapshot of the state as it is."""
+        return self._kept_state == self._executions.begun
 
     def rest(self, requests):
         """Between two requests: makes a snapshot, or none while cells come so fast that it would cost them much time. True
@@ -116,7 +118,6 @@ class Snapshots:
             # With what the copy takes, the kernel, and the end of the oldest; not the time waited for a processor.
             self._credit -= 4 * (process_time() - began)
             if pid:
-                self._kept = True
                 self._told = None
                 self._connection.send({"signal": "snapshot", "after": self._after(), "pid": pid})
                 return False
@@ -143,10 +144,14 @@ class Snapshots:
             return "the debugger is attached"
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
-            named = [name for name in threads if name not in ("MainThread", self._control.NAME)]
+            own = ("MainThread", self._control.NAME, *self._subshells.thread_names())
+            named = [name for name in threads if name not in own]
             return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
         if self._loop.busy():
             return "an asyncio task, timer or server is alive"
+        busy = self._subshells.objection()
+        if busy is not None:
+            return busy
         if _has_children():
             return "a child process is open"
         if getitimer(ITIMER_REAL)[0]:
@@ -169,7 +174,7 @@ class Snapshots:
             threads = {int(name) for name in os.listdir("/proc/self/task")}
         except OSError:
             return set()  # a sandbox without /proc
-        return threads - {os.getpid(), self._control.native_id}
+        return threads - {os.getpid(), self._control.native_id, *self._subshells.native_ids()}
 
     def _is_adopted(self):
         if self._adopted is None:
@@ -187,6 +192,11 @@ class Snapshots:
                     # The control thread has started one since.
                     self._refused = "the debugger is at work"
                     return None
+                # It may have given a subshell something to do just now.
+                self._refused = self._subshells.objection()
+                if self._refused is not None:
+                    return None
+                state = self._executions.begun
                 # A copied `random` seeds itself anew.
                 getstate = getattr(sys.modules.get("random"), "getstate", None)
                 numbers = getstate() if getstate is not None else None
@@ -209,9 +219,11 @@ class Snapshots:
             os.close(tell)
             self._warm_up()
             pid = self._take_pid(child, told)
+            self._kept_state = state if pid else None
             if pid and self._lasting_threads:
                 os.kill(pid, SIGKILL)
                 self._refused = _NATIVE_THREADS
+                self._kept_state = None
                 return None
             return pid
         finally:
@@ -268,7 +280,7 @@ class Snapshots:
             kept.restore()
             if numbers is not None:
                 sys.modules["random"].setstate(numbers)
-            self._kept = True
+            self._kept_state = self._executions.begun
             self._refused = self._told = None
         except BaseException:
             # Nothing of a copy may go on as if it were the live process.

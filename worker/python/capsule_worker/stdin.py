@@ -81,7 +81,7 @@ class Stdin(io.TextIOBase):
         }
         # An execution that is over may not ask, and must not end in between.
         with self._executions.not_ending:
-            if execution is not self._executions.running:
+            if not execution.running:
                 raise StdinNotImplementedError(
                     "the cell that this code belongs to has ended, so it cannot ask for input"
                 )

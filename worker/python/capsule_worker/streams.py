@@ -3,7 +3,7 @@
 import io
 import os
 import sys
-from _thread import RLock
+from _thread import RLock, allocate_lock
 from functools import wraps
 
 from .connection import FrameTooLarge, die, die_with_children
@@ -74,8 +74,12 @@ class Streams:
         self._block = False
         self._flush_c = None
         self._following = False
+        self._follow_lock = allocate_lock()
+        # Whether there are subshells, whose output is told from the main shell's by who writes.
+        self._subshells = False
         # Late text by stream and execution, up to the end of its line.
         self._held = {}
+        self._held_chars = 0
         self._held_lock = RLock()
         self.both = self.out, self.err = Stream(1, "stdout"), Stream(2, "stderr")
 
@@ -164,15 +168,26 @@ class Streams:
         objects, which logging handlers hold: only their `write` and `flush` are hidden.
         """
         self._send_held()
-        needed = tasks_alive or self._executions.threads_running()
-        if needed == self._following:
-            return
-        self._following = needed
-        for stream in self.both:
-            if needed:
-                self._hide(stream)
-            else:
-                self._show(stream)
+        needed = tasks_alive or self._subshells or self._executions.threads_running()
+        if needed != self._following:
+            self._follow(needed)
+
+    def follow_subshells(self, there_are):
+        """Any thread."""
+        self._subshells = there_are
+        if there_are:
+            self._follow(True)
+
+    def _follow(self, needed):
+        with self._connection.shield, self._follow_lock:
+            if needed == self._following:
+                return
+            self._following = needed
+            for stream in self.both:
+                if needed:
+                    self._hide(stream)
+                else:
+                    self._show(stream)
 
     def _hide(self, stream):
         write, flush = stream.write, stream.flush
@@ -205,17 +220,21 @@ class Streams:
             self._send_held()
 
     def _hold(self, stream, execution, text):
-        with self._held_lock:
-            parts = self._held.setdefault((stream, execution), [])
-            parts.append(text)
-            refusal = self._send_held() if "\n" in text or len(text) > _MAX_HELD_CHARS else None
+        with self._connection.shield, self._held_lock:
+            self._held.setdefault((stream, execution), []).append(text)
+            self._held_chars += len(text)
+            due = self._held_chars > _MAX_HELD_CHARS or ("\n" in text and not self._block)
+            refusal = self._send_held() if due else None
         if refusal is not None:
             raise refusal
 
     def _send_held(self):
         """Returns the error of a text that is over a limit, which is dropped: only who writes it is to be told."""
         refusal = None
-        with self._held_lock:
+        if not self._held:
+            return refusal
+        with self._connection.shield, self._held_lock:
+            self._held_chars = 0
             while self._held:
                 (stream, execution), parts = self._held.popitem()
                 header = {"emit": "stream", "id": execution.id, "name": stream.title}
@@ -233,6 +252,7 @@ class Streams:
         self._held_lock = RLock()
         for stream in self.both:
             stream.leave()
+        self._follow_lock = allocate_lock()
         if self._following:
             self._following = False
             for stream in self.both:

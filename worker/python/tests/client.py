@@ -162,7 +162,7 @@ class Worker:
             "user_expressions": {},
             **options,
         }
-        self.send(self.requests, header, code.encode())
+        self.send(self.control if "subshell" in options else self.requests, header, code.encode())
         return header["id"]
 
     # Receiving
@@ -177,11 +177,14 @@ class Worker:
         )
         # What came after it is of later ones.
         events, self.events = self.events[: self._found], self.events[self._found :]
+        # But the ends of others, which ran at the same time, are still to be waited for.
+        self.events[:0] = [event for event in events if event[0] == "settle"]
         return Cell(events, settle[1:])
 
     def ask(self, kind, code, **fields):
         promise = f"q{os.urandom(4).hex()}"
-        self.send(self.requests, {"open": kind, "id": promise, **fields}, code.encode())
+        channel = self.control if "subshell" in fields else self.requests
+        self.send(channel, {"open": kind, "id": promise, **fields}, code.encode())
         settle = self.until(lambda event: event[0] == "settle")
         assert promise in (settle[1].get("resolve"), settle[1].get("reject")), settle
         return settle[1:]

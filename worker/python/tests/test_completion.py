@@ -6,7 +6,7 @@ import sys
 import tempfile
 import unittest
 
-from capsule_worker.completion import complete
+from capsule_worker.completion import complete, kinds
 
 
 class Awkward:
@@ -143,3 +143,36 @@ class Completion(unittest.TestCase):
     def test_of_large_things_is_cut(self):
         self.names = collections.OrderedDict((f"name{number}", 1) for number in range(10_000))
         self.assertEqual(len(self.matches("name")), 2_000)
+
+
+class Kinds(unittest.TestCase):
+    def kinds(self, text, **names):
+        matches, start, _ = complete(text, len(text), names)
+        return dict(zip(matches, kinds(matches, text, start, names)))
+
+    def test_names(self):
+        names = {"made_class": Awkward, "made_function": len, "made_module": os, "made_value": 1}
+        expected = {**dict.fromkeys(names, "instance"), "made_class": "class", "made_function": "function"}
+        expected["made_module"] = "module"
+        self.assertEqual(expected, self.kinds("made_", **names))
+        self.assertEqual({"lambda": "keyword"}, self.kinds("lambd"))
+        self.assertEqual("function", self.kinds("pri")["print"])
+
+    def test_attributes_are_not_looked_at(self):
+        class Owner:
+            @property
+            def made_property(self):
+                raise AssertionError("it was called")
+
+            def made_method(self):
+                pass
+
+            made_value = 3
+
+        expected = {"o.made_method": "function", "o.made_property": "property", "o.made_value": "instance"}
+        self.assertEqual(expected, self.kinds("o.made", o=Owner()))
+
+    def test_arguments_keys_and_paths(self):
+        self.assertEqual("param", self.kinds("f(argu", f=lambda argument: 0)["argument="])
+        self.assertEqual({"key']": "dict key"}, self.kinds("d['k", d={"key": 1}))
+        self.assertEqual({"module"}, set(self.kinds("import o").values()))

@@ -29,7 +29,7 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(worker.hello["pid"], worker.pid)
         self.assertEqual((worker.hello["protocol"], worker.hello["language"]["name"]), (1, "python"))
         debug = ["debug"] * bool(importlib.util.find_spec("debugpy"))
-        offers = ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore", *debug]
+        offers = ["execute", "complete", "inspect", "is_complete", "comm", "checkpoint", "restore", "subshells", *debug]
         self.assertEqual(worker.hello["offers"], offers)
 
     def test_runs_as_a_module_too(self):

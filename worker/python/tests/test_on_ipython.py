@@ -11,6 +11,7 @@ from . import (
     test_interrupts,
     test_lifecycle,
     test_output,
+    test_subshells,
 )
 
 
@@ -90,3 +91,26 @@ class Buffering(OnIPython, test_output.Buffering):
 
 class LateOutput(OnIPython, test_output.LateOutput):
     pass
+
+
+class Subshells(OnIPython, test_subshells.Subshells):
+    def test_magics_and_programs_in_one(self):
+        worker = self.worker()
+        running = self.busy(worker)
+        cell = self.beside(worker, "!echo of a program\n%time print('timed')\n1 / 0")
+        self.assertIn("of a program\ntimed\n", self.printed(cell))
+        self.assertEqual("ZeroDivisionError", cell.ename)
+        self.beside(worker, "go.set()")
+        self.assertTrue(worker.finish(running).ok)
+
+    def test_the_main_shells_outputs_and_counts_are_untouched(self):
+        worker = self.worker()
+        worker.run("'main'")
+        running = worker.start("import threading; go = threading.Event(); print('waiting', flush=True); go.wait(20)")
+        worker.until_text("waiting")
+        self.assertEqual("'beside'", self.beside(worker, "'beside'", execution_count=1).result())
+        self.assertIsNone(self.beside(worker, "'quiet';").result())
+        self.beside(worker, "go.set()")
+        self.assertEqual("True", worker.finish(running).result())
+        look = "{n: repr(v) for n, v in Out.items()}, get_ipython().execution_count"
+        self.assertEqual("({1: \"'main'\", 2: 'True'}, 3)", worker.run(look).result())

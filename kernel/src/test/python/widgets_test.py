@@ -52,16 +52,18 @@ class FrontEnd:
         """What was published for a cell, without statuses."""
         return self.finish(self.client.execute(code))
 
-    def send(self, msg_type, comm_id, data=None, buffers=None, metadata=None, **content):
+    def send(self, msg_type, comm_id, data=None, buffers=None, metadata=None, subshell=None, **content):
         """Sends a message of a comm and returns its id."""
         content = {"comm_id": comm_id, "data": data or {}, **content}
         message = self.client.session.msg(msg_type, content, metadata=metadata)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         self.client.session.send(self.client.shell_channel.socket, message, buffers=buffers)
         return message["header"]["msg_id"]
 
-    def update(self, comm_id, **state):
+    def update(self, comm_id, subshell=None, **state):
         data = {"method": "update", "state": state, "buffer_paths": []}
-        return self.finish(self.send("comm_msg", comm_id, data))
+        return self.finish(self.send("comm_msg", comm_id, data, subshell=subshell))
 
     def custom(self, comm_id, **content):
         return self.finish(self.send("comm_msg", comm_id, {"method": "custom", "content": content}))
@@ -69,8 +71,10 @@ class FrontEnd:
     def click(self, comm_id):
         return self.custom(comm_id, event="click")
 
-    def ask(self, msg_type, content, channel="shell"):
+    def ask(self, msg_type, content, channel="shell", subshell=None):
         message = self.client.session.msg(msg_type, content)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         self.client.session.send(getattr(self.client, channel + "_channel").socket, message)
         msg_id = message["header"]["msg_id"]
         reply = self._reply(msg_id, channel)
@@ -396,6 +400,37 @@ class Widgets(unittest.TestCase):
         self.assertIn(self.front.model("IntTextModel"), comms)
         self.front.ask("interrupt_request", {}, "control")
         self.front.until(running, lambda message: message["content"].get("execution_state") == "idle")
+
+    def test_a_slider_in_a_subshell_while_a_cell_runs(self):
+        # As JupyterLab does: one subshell for all comms of a target.
+        front = self.front
+        subshell = front.ask("create_subshell_request", {}, channel="control")["content"]["subshell_id"]
+        front.run(
+            "import ipywidgets as w, threading\nmoved, end = threading.Event(), threading.Event()\n"
+            "s = w.IntSlider(value=5)\ndouble = w.IntText()\n"
+            "def change(c):\n  double.value = 2 * c['new']\n  print('now', c['new'], flush=True)\n  moved.set()\n"
+            "s.observe(change, 'value')\ndisplay(s, double)"
+        )
+        cell = front.client.execute(
+            "print('running', flush=True)\nwhile not moved.wait(0.01): pass\nprint('saw', s.value, flush=True)\n"
+            "while not end.wait(0.01): pass\ns.value"
+        )
+        front.until(cell, lambda message: message["msg_type"] == "stream")
+        moved = front.update(front.model("IntSliderModel"), subshell=subshell, value=7)
+        self.assertEqual("now 7\n", text(moved))
+        self.assertIn(14, updates(moved, "value"))
+        front.until(cell, lambda message: "saw 7" in message["content"].get("text", ""))
+        comms = front.ask("comm_info_request", {"target_name": "jupyter.widget"}, subshell=subshell)
+        self.assertIn(front.model("IntSliderModel"), comms["content"]["comms"])
+        front.finish(self.end_beside(subshell))
+        rest = front.until(cell, lambda message: message["content"].get("execution_state") == "idle")
+        self.assertIn("execute_result", types(rest))
+
+    def end_beside(self, subshell):
+        message = self.front.client.session.msg("execute_request", {"code": "end.set()", "silent": True})
+        message["header"]["subshell_id"] = subshell
+        self.front.client.session.send(self.front.client.shell_channel.socket, message)
+        return message["header"]["msg_id"]
 
     def test_unknown_target(self):
         published = self.front.finish(self.front.send("comm_open", "c-unknown", target_name="nobody's"))

@@ -12,10 +12,12 @@ from ..imports import standard
 
 _DEADLINE_SECONDS = 2.0
 _MAX_MATCHES = 2_000
+# IPython's word for a match of which it does not know what it is.
+_UNKNOWN = "<unknown>"
 
 
 class Completion:
-    """Main thread only. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
+    """Any thread; one at a time is served. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
     ends, and is not asked meanwhile.
     """
 
@@ -23,13 +25,18 @@ class Completion:
         self._shell = shell
         self._late = None
         self._simple = None
+        self._lock = threading.Lock()
 
     @staticmethod
     def has_jedi():
         return PathFinder.find_spec("jedi", [entry for entry in sys.path if entry not in ("", ".")]) is not None
 
     def complete(self, text, cursor):
-        """(matches, start, end)"""
+        """(matches, start, end, types)"""
+        with self._lock:
+            return self._complete(text, cursor)
+
+    def _complete(self, text, cursor):
         full = self._shell.Completer
         if self._late is not None and not self._late.is_alive():
             self._late = None
@@ -85,7 +92,11 @@ def _ask(asked, text, cursor):
         warnings.simplefilter("ignore")
         found = list(rectify_completions(text, asked.completions(text, cursor)))
     # Of one with the type `magic` and one without, only the text counts.
-    matches = list(dict.fromkeys(match.text for match in found))[:_MAX_MATCHES]
+    kinds = {}
+    for match in found:
+        if kinds.get(match.text, _UNKNOWN) == _UNKNOWN:
+            kinds[match.text] = match.type or _UNKNOWN
+    matches = list(kinds)[:_MAX_MATCHES]
     if not matches:
-        return [], cursor, cursor
-    return matches, found[0].start, found[0].end
+        return [], cursor, cursor, []
+    return matches, found[0].start, found[0].end, [kinds[match] for match in matches]

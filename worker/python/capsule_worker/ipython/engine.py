@@ -20,7 +20,7 @@ _INLINE = "matplotlib_inline"
 
 
 class IPythonEngine:
-    """Main thread only."""
+    """Of the main thread and of those of subshells."""
 
     def __init__(self, shown, loop):
         self._shown = shown
@@ -49,12 +49,14 @@ class IPythonEngine:
     def execute(self, text, cell):
         """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
         shell = self._shell
-        shell.execution_count = cell.count
-        shell.held = shell.told = None
+        here = shell.here
+        if shell.is_main():
+            shell.execution_count = cell.count
+        here.held = here.told = None
         # IPython itself fails without it.
         shell.user_ns.setdefault("_oh", shell.history_manager.output_hist)
         done = self._loop.run_beside(shell.run_cell, text, store_history=cell.store_history, silent=cell.silent)
-        held, shell.held = shell.held, None
+        held, here.held = here.held, None
         error = done.error_in_exec if done.error_before_exec is None else done.error_before_exec
         if error is None:
             return held
@@ -65,7 +67,7 @@ class IPythonEngine:
     def call(self, function, *args):
         """Calls what a cell wants to be called for a front end, such as a widget's callback."""
         shell = self._shell
-        shell.told = None
+        shell.here.told = None
         with shell.builtin_trap:
             shell.events.trigger("pre_execute")
             try:
@@ -76,7 +78,7 @@ class IPythonEngine:
 
     def describe(self, error):
         """What is told of an exception."""
-        told = self._shell.told
+        told = self._shell.here.told
         if told is None or told[0] is not error:
             return tracebacks.describe(error)
         error.__traceback__ = told[1]
@@ -85,7 +87,7 @@ class IPythonEngine:
     def has_shown(self, error):
         """Whether people have seen the error already."""
         shell = self._shell
-        told = shell.told is not None and shell.told[0] is error
+        told = shell.here.told is not None and shell.here.told[0] is error
         return told or isinstance(error, (BdbQuit, *shell.custom_exceptions))
 
     def add_input(self, text, count):

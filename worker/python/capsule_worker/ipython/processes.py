@@ -4,6 +4,7 @@ import codecs
 import os
 import subprocess
 import sys
+import threading
 from signal import SIGINT, SIGKILL
 
 from ..streams import Stream
@@ -21,7 +22,8 @@ def system(command, uninterrupted):
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    direct = isinstance(sys.stdout, Stream)
+    # Of a subshell, nobody could tell whose the raw output is.
+    direct = isinstance(sys.stdout, Stream) and threading.current_thread() is threading.main_thread()
     process = None
     try:
         with uninterrupted:

@@ -3,15 +3,20 @@
 import ast
 import os
 import sys
+import threading
+from _thread import RLock, get_ident
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
+from IPython.core.builtin_trap import BuiltinTrap
 from IPython.core.compilerop import CachingCompiler
+from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
+from IPython.core.events import EventManager
 from IPython.core.formatters import DisplayFormatter, PlainTextFormatter
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
@@ -27,6 +32,50 @@ try:
     _GROUP = BaseExceptionGroup
 except NameError:  # before Python 3.11
     _GROUP = ()
+
+
+# Those who count how often they are entered count for all threads.
+_traps = RLock()
+
+
+class _Builtins(BuiltinTrap):
+    def __enter__(self):
+        with _traps:
+            return super().__enter__()
+
+    def __exit__(self, *error):
+        with _traps:
+            return super().__exit__(*error)
+
+
+class _DisplayHooks(DisplayTrap):
+    def __enter__(self):
+        with _traps:
+            return super().__enter__()
+
+    def __exit__(self, *error):
+        with _traps:
+            return super().__exit__(*error)
+
+
+class _Events(EventManager):
+    def trigger(self, event, *args, **kwargs):
+        # matplotlib's figures are shown, and closed, by this.
+        if event != "post_execute" or not displays.beside_a_cell():
+            super().trigger(event, *args, **kwargs)
+
+
+class _Here(threading.local):
+    """What a thread that runs cells knows of its own: IPython thinks that there is one cell at a time."""
+
+    # The result that goes out with the cell's end; the last error, its traceback, and what has been told of it.
+    held = None
+    told = None
+    depth = 0
+    left = 0
+    last_code = None
+    text = ""
+    exec_result = None
 
 
 class Publisher(DisplayPublisher):
@@ -50,7 +99,22 @@ class Publisher(DisplayPublisher):
 class Hook(DisplayHook):
     """What gets the values of expressions."""
 
+    @property
+    def exec_result(self):
+        return self.shell.here.exec_result
+
+    @exec_result.setter
+    def exec_result(self, result):
+        self.shell.here.exec_result = result
+
+    def update_user_ns(self, result):
+        """`_` and `Out` are those of the main shell, whose counts they have."""
+        if self.shell.is_main():
+            super().update_user_ns(result)
+
     def quiet(self):
+        if not self.shell.is_main():
+            return self.shell.here.text.rstrip().endswith(";")
         inputs = self.shell.history_manager.input_hist_parsed
         # Whether a semicolon is the last token is dear to find out, and there is seldom one.
         return bool(inputs) and ";" in inputs[-1] and super().quiet()
@@ -170,7 +234,7 @@ class Runner:
 
 
 class Shell(InteractiveShell):
-    """Main thread only, but for what displays."""
+    """Of the main thread and of those of subshells, which use nothing that it counts or remembers."""
 
     display_pub_class = Type(Publisher)
     displayhook_class = Type(Hook)
@@ -180,12 +244,9 @@ class Shell(InteractiveShell):
     keepkernel_on_exit = Any()
 
     def __init__(self, **kwargs):
-        # The result that goes out with the cell's end; the last error, its traceback, and what has been told of it.
-        self.held = None
-        self.told = None
-        self._depth = 0
-        self._left = 0
-        self._last_code = None
+        self.here = _Here()
+        self._main = get_ident()
+        self._telling = RLock()
         self._database = None
         self._loop = None
         super().__init__(**kwargs)
@@ -196,7 +257,24 @@ class Shell(InteractiveShell):
         self.loop_runner_map = {**self.loop_runner_map, "asyncio": (Runner(loop), True)}
         self.loop_runner = "asyncio"
 
+    def is_main(self):
+        """Whether the caller is the main thread, and not a subshell's."""
+        return get_ident() == self._main
+
     # Parts
+
+    def init_builtins(self):
+        super().init_builtins()
+        self.builtin_trap = _Builtins(shell=self)
+
+    def init_events(self):
+        super().init_events()
+        # Others have theirs in it already.
+        self.events.__class__ = _Events
+
+    def init_displayhook(self):
+        super().init_displayhook()
+        self.display_trap = _DisplayHooks(hook=self.displayhook)
 
     @observe("ipython_dir")
     def _ipython_dir_changed(self, change):
@@ -292,38 +370,39 @@ class Shell(InteractiveShell):
         """IPython 9 would keep all that is printed, and make each print dear."""
         return nullcontext()
 
-    def run_cell(self, *args, **kwargs):
-        self._depth += 1
+    def run_cell(self, raw_cell, *args, **kwargs):
+        self.here.depth += 1
+        self.here.text = raw_cell
         try:
-            return super().run_cell(*args, **kwargs)
+            return super().run_cell(raw_cell, *args, **kwargs)
         finally:
-            self._depth -= 1
+            self.here.depth -= 1
 
     async def run_ast_nodes(self, nodelist, *args, **options):
-        if self._depth == 1:
+        if self.here.depth == 1:
             # Only an expression at the end is followed by nothing.
-            self._left = len(nodelist) if nodelist and isinstance(nodelist[-1], ast.Expr) else 0
+            self.here.left = len(nodelist) if nodelist and isinstance(nodelist[-1], ast.Expr) else 0
         return await super().run_ast_nodes(nodelist, *args, **options)
 
     async def run_code(self, code_obj, result=None, *, async_=False):
-        if self._depth == 1:
-            self._left -= 1
-            self._last_code = code_obj
+        if self.here.depth == 1:
+            self.here.left -= 1
+            self.here.last_code = code_obj
         return await super().run_code(code_obj, result, async_=async_)
 
     def show_result(self, data, metadata, caller):
         """Shows the value of an expression now, or with the cell's end if nothing can come between."""
         if self._may_wait(caller):
-            self.held = (data, metadata)
+            self.here.held = (data, metadata)
         else:
             displays.show_result(data, metadata)
 
     def _may_wait(self, caller):
         return (
-            self._depth == 1
-            and self._left == 0
-            and self.held is None
-            and caller is self._last_code
+            self.here.depth == 1
+            and self.here.left == 0
+            and self.here.held is None
+            and caller is self.here.last_code
             and self.ast_node_interactivity in ("last_expr", "last_expr_or_assign")
             and not self.events.callbacks["post_execute"]
             and not self.events.callbacks["post_run_cell"]
@@ -331,7 +410,12 @@ class Shell(InteractiveShell):
 
     # Errors
 
-    def showtraceback(self, exc_tuple=None, *args, **kwargs):
+    def showtraceback(self, *args, **kwargs):
+        # IPython keeps what it is about to tell.
+        with self._telling:
+            self._show_traceback(*args, **kwargs)
+
+    def _show_traceback(self, exc_tuple=None, *args, **kwargs):
         kind, error, _ = exc_tuple or sys.exc_info()
         running = self.displayhook.exec_result
         interrupt = self._loop.interrupt_in(error)
@@ -357,21 +441,21 @@ class Shell(InteractiveShell):
         return super().get_exception_only(exc_tuple)
 
     def show_usage_error(self, exc):
-        self.told = (exc, exc.__traceback__, tracebacks.describe(exc, [f"UsageError: {exc}"]))
+        self.here.told = (exc, exc.__traceback__, tracebacks.describe(exc, [f"UsageError: {exc}"]))
         super().show_usage_error(exc)
 
     def _showtraceback(self, etype, evalue, stb):
         told = tracebacks.describe(evalue, stb)
-        self.told = (evalue, evalue.__traceback__, told)
+        self.here.told = (evalue, evalue.__traceback__, told)
         try:
             displays.show_error(told)
         except Forked:
-            self.told = None  # a child tells its error when it ends
+            self.here.told = None  # a child tells its error when it ends
         except displays.TooEarly:
             print(self.InteractiveTB.stb2text(stb), file=sys.stderr)
 
     def _format_exception_for_storage(self, exception, filename=None, running_compiled_code=False):
         # IPython 9 would format it a second time, and an interrupt may just have ended the first.
-        if self.told is None:
+        if self.here.told is None:
             return {"ename": type(exception).__name__, "evalue": "", "traceback": []}
-        return self.told[2]._asdict()
+        return self.here.told[2]._asdict()

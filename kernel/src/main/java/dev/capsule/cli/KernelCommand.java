@@ -227,8 +227,8 @@ final class KernelCommand {
     /// @param debugger whether the Python has debugpy, as `install` has found
     private static List<String> features(String debugger) {
         return switch (debugger) {
-            case "on" -> List.of("debugger");
-            case "off" -> List.of();
+            case "on" -> List.of("kernel subshells", "debugger");
+            case "off" -> List.of("kernel subshells");
             default -> throw new RefusedException("--debugger " + debugger + " is neither on nor off\n" + USAGE);
         };
     }

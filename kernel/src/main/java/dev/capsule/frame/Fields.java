@@ -54,6 +54,11 @@ public final class Fields {
         return list(name, Long.class, "whole numbers").stream().map(number -> integer(name, number)).toList();
     }
 
+    /// @return empty where there are none
+    public List<String> optionalStrings(String name) {
+        return has(name) ? strings(name) : List.of();
+    }
+
     public List<String> strings(String name) {
         return list(name, String.class, "strings");
     }

@@ -18,8 +18,13 @@ public sealed interface Frame {
     /// Longer ids and targets of comms are refused.
     int MAX_COMM_NAME_CHARS = 256;
 
-    /// From the kernel. [Cancel] to [Refuse] go on control, the rest on requests.
+    /// From the kernel. [InSubshell] and [Cancel] to [Refuse] go on control, the rest on requests.
     sealed interface ToWorker extends Frame {}
+
+    /// What one shell or another serves, in its turn.
+    sealed interface ToShell extends ToWorker {
+        String id();
+    }
 
     /// From the worker.
     sealed interface FromWorker extends Frame {}
@@ -62,27 +67,27 @@ public sealed interface Frame {
     /// @param request the front end's name for it, its `msg_id`
     record Execute(String id, String request, int executionCount, boolean silent, boolean storeHistory,
             boolean allowStdin,
-            Map<String, String> userExpressions, String code) implements ToWorker {
+            Map<String, String> userExpressions, String code) implements ToShell {
         public Execute {
             userExpressions = Map.copyOf(userExpressions);
         }
     }
 
     /// @param cursor in Unicode code points
-    record Complete(String id, int cursor, String code) implements ToWorker {}
+    record Complete(String id, int cursor, String code) implements ToShell {}
 
     /// @param cursor in Unicode code points
     /// @param detail 0, or 1 for the source too
-    record Inspect(String id, int cursor, int detail, String code) implements ToWorker {}
+    record Inspect(String id, int cursor, int detail, String code) implements ToShell {}
 
-    record IsComplete(String id, String code) implements ToWorker {}
+    record IsComplete(String id, String code) implements ToShell {}
 
     /// A message of a comm from a front end.
     ///
     /// @param request the front end's name for it, its `msg_id`
     /// @param content of Jupyter's message, JSON as received; so is the metadata
     record CommRequest(String id, CommKind kind, String request, byte[] content, byte[] metadata,
-            List<byte[]> buffers) implements ToWorker {
+            List<byte[]> buffers) implements ToShell {
         /// More buffers do not fit beside content and metadata.
         public static final int MAX_BUFFERS = FrameCodec.MAX_BUFFERS - 2;
 
@@ -90,6 +95,15 @@ public sealed interface Frame {
             buffers = List.copyOf(buffers);
         }
     }
+
+    /// A request for a subshell, which begins with the first.
+    record InSubshell(String subshell, ToShell request) implements ToWorker {}
+
+    /// No more is to come for a subshell.
+    record EndSubshell(String subshell) implements ToWorker {}
+
+    /// Subshells have changed the state while the main shell had nothing to do: a snapshot may be due.
+    record Rest() implements ToWorker {}
 
     /// Asks for a snapshot of the state as it is.
     record Keep(String id) implements ToWorker {}

@@ -32,19 +32,15 @@ public final class FrameCodec {
                     "signal", "hello", "protocol", PROTOCOL, "encodings",
                     encodings.stream().map(Encoding::wireName).toList(), "limits",
                     header("header", headerLimit, "buffers", buffersLimit));
-            case Frame.Execute execute -> bytes(encoding, code(execute.code()), "open", "execute", "id", execute.id(),
-                    "request", execute.request(),
-                    "execution_count", execute.executionCount(), "silent", execute.silent(), "store_history",
-                    execute.storeHistory(), "allow_stdin", execute.allowStdin(), "user_expressions",
-                    execute.userExpressions());
-            case Frame.Complete(var id, var cursor, var code) -> bytes(encoding, code(code), "open", "complete", "id",
-                    id, "cursor", cursor);
-            case Frame.Inspect(var id, var cursor, var detail, var code) -> bytes(encoding, code(code), "open",
-                    "inspect", "id", id, "cursor", cursor, "detail", detail);
-            case Frame.IsComplete(var id, var code) -> bytes(encoding, code(code), "open", "is_complete", "id", id);
-            case Frame.CommRequest(var id, var kind, var request, var content, var metadata, var buffers) -> bytes(
-                    encoding, Stream.concat(Stream.of(content, metadata), buffers.stream()).toList(), "open", "comm",
-                    "id", id, "kind", kind.wireName(), "request", request);
+            case Frame.ToShell request -> encode(header(request), buffers(request), encoding);
+            case Frame.InSubshell(var subshell, var request) -> {
+                var header = header(request);
+                header.put("subshell", subshell);
+                yield encode(header, buffers(request), encoding);
+            }
+            case Frame.EndSubshell(var subshell) -> bytes(encoding, List.of(), "signal", "end_subshell", "subshell",
+                    subshell);
+            case Frame.Rest() -> bytes(encoding, List.of(), "signal", "rest");
             case Frame.Keep(var id) -> bytes(encoding, List.of(), "open", "snapshot", "id", id);
             case Frame.Checkpoint(var id, var limit) -> bytes(encoding, List.of(), "open", "checkpoint", "id", id,
                     "limit", limit);
@@ -63,6 +59,32 @@ public final class FrameCodec {
             case Frame.Answer(var id, var value) -> bytes(encoding, List.of(), "resolve", id, "value", value);
             case Frame.Refuse(var id, var ename, var evalue) -> bytes(encoding, List.of(), "reject", id, "ename",
                     ename, "evalue", evalue);
+        };
+    }
+
+    private static Map<String, @Nullable Object> header(Frame.ToShell request) {
+        return switch (request) {
+            case Frame.Execute execute -> header("open", "execute", "id", execute.id(), "request", execute.request(),
+                    "execution_count", execute.executionCount(), "silent", execute.silent(), "store_history",
+                    execute.storeHistory(), "allow_stdin", execute.allowStdin(), "user_expressions",
+                    execute.userExpressions());
+            case Frame.Complete(var id, var cursor, _) -> header("open", "complete", "id", id, "cursor", cursor);
+            case Frame.Inspect(var id, var cursor, var detail, _) -> header("open", "inspect", "id", id, "cursor",
+                    cursor, "detail", detail);
+            case Frame.IsComplete(var id, _) -> header("open", "is_complete", "id", id);
+            case Frame.CommRequest(var id, var kind, var msgId, _, _, _) -> header("open", "comm", "id", id, "kind",
+                    kind.wireName(), "request", msgId);
+        };
+    }
+
+    private static List<byte[]> buffers(Frame.ToShell request) {
+        return switch (request) {
+            case Frame.Execute execute -> code(execute.code());
+            case Frame.Complete(_, _, var code) -> code(code);
+            case Frame.Inspect(_, _, _, var code) -> code(code);
+            case Frame.IsComplete(_, var code) -> code(code);
+            case Frame.CommRequest(_, _, _, var content, var metadata, var buffers) ->
+                Stream.concat(Stream.of(content, metadata), buffers.stream()).toList();
         };
     }
 

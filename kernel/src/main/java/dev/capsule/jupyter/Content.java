@@ -169,13 +169,26 @@ public final class Content {
         });
     }
 
-    public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd) {
+    /// @param types what each match is, which JupyterLab shows beside it; empty when that is not known
+    public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd, List<String> types) {
         return Json.object(json -> {
             json.writeStringField("status", "ok");
             strings(json, "matches", matches);
             json.writeNumberField("cursor_start", cursorStart);
             json.writeNumberField("cursor_end", cursorEnd);
             json.writeObjectFieldStart("metadata");
+            if (types.size() == matches.size()) {
+                json.writeArrayFieldStart("_jupyter_types_experimental");
+                for (int i = 0; i < types.size(); i++) {
+                    json.writeStartObject();
+                    json.writeNumberField("start", cursorStart);
+                    json.writeNumberField("end", cursorEnd);
+                    json.writeStringField("text", matches.get(i));
+                    json.writeStringField("type", types.get(i));
+                    json.writeEndObject();
+                }
+                json.writeEndArray();
+            }
             json.writeEndObject();
         });
     }
@@ -290,6 +303,20 @@ public final class Content {
 
     public static byte[] shutdown(boolean restart) {
         return ascii("{\"status\":\"ok\",\"restart\":" + restart + "}");
+    }
+
+    public static byte[] createSubshell(String subshellId) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            json.writeStringField("subshell_id", subshellId);
+        });
+    }
+
+    public static byte[] listSubshells(List<String> subshellIds) {
+        return Json.object(json -> {
+            json.writeStringField("status", "ok");
+            strings(json, "subshell_id", subshellIds);
+        });
     }
 
     public static byte[] usage(Usage usage) {

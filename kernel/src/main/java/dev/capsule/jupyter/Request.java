@@ -55,6 +55,15 @@ public sealed interface Request {
     /// @param restart whether the client is going to start the kernel again
     record Shutdown(boolean restart) implements Request {}
 
+    /// What is asked about subshells (JEP 91), on control only.
+    sealed interface AboutSubshells extends Request {}
+
+    record CreateSubshell() implements AboutSubshells {}
+
+    record DeleteSubshell(String subshellId) implements AboutSubshells {}
+
+    record ListSubshells() implements AboutSubshells {}
+
     /// A message type that this kernel does not know; it is tolerated ("Versioning").
     record Unknown(String msgType) implements Request {}
 
@@ -101,6 +110,9 @@ public sealed interface Request {
                     content.object("arguments").object("source").optionalString("path"), message.content());
             case "interrupt_request" -> new Interrupt();
             case "shutdown_request" -> new Shutdown(content.bool("restart", false));
+            case "create_subshell_request" -> new CreateSubshell();
+            case "delete_subshell_request" -> new DeleteSubshell(content.string("subshell_id"));
+            case "list_subshell_request" -> new ListSubshells();
             default -> new Unknown(message.header().msgType());
         };
     }

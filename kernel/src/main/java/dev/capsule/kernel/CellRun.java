@@ -19,14 +19,15 @@ final class CellRun implements ExecutionListener {
     private final int executionCount;
     private final Consumer<InputRequest> stdin;
     private final BiConsumer<CellRun, Outcome> whenSettled;
-    private final History history;
+    private final Consumer<String> whenShown;
 
-    CellRun(Exchange exchange, Request.Execute request, int executionCount, History history,
-            Consumer<InputRequest> stdin, BiConsumer<CellRun, Outcome> whenSettled) {
+    /// @param whenShown is given the plain text of a result that is part of the history
+    CellRun(Exchange exchange, Request.Execute request, int executionCount,
+            Consumer<String> whenShown, Consumer<InputRequest> stdin, BiConsumer<CellRun, Outcome> whenSettled) {
         this.exchange = exchange;
         this.request = request;
         this.executionCount = executionCount;
-        this.history = history;
+        this.whenShown = whenShown;
         this.stdin = stdin;
         this.whenSettled = whenSettled;
     }
@@ -64,7 +65,7 @@ final class CellRun implements ExecutionListener {
         exchange.publishOutput("execute_result",
                 Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
         if (request.storeHistory()) {
-            display.plainText().ifPresent(text -> history.addOutput(executionCount, text));
+            display.plainText().ifPresent(whenShown);
         }
     }
 

@@ -79,6 +79,8 @@ final class Common {
                     shutdown.run();
                 }
                 case Request.Unknown(var msgType) -> LOG.log(Level.WARNING, () -> "unknown message type " + msgType);
+                case Request.AboutSubshells _ ->
+                    exchange.reply(Content.failure("BadRequest", "subshells are asked about on control"));
                 case Request.Execute _,Request.Complete _,Request.Inspect _,Request.IsComplete _,Request.History _,Request.CommOpen _,Request.CommMsg _,Request.CommClose _ ->
                     LOG.log(Level.WARNING,
                             () -> exchange.request().header().msgType() + " is answered on shell only");

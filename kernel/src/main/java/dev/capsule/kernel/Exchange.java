@@ -2,7 +2,6 @@ package dev.capsule.kernel;
 
 import dev.capsule.channel.RouterSocket;
 import dev.capsule.jupyter.Content;
-import dev.capsule.jupyter.Content.ExecutionState;
 import dev.capsule.jupyter.Message;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.session.CommMessage;
@@ -26,7 +25,7 @@ final class Exchange implements AutoCloseable {
         this.socket = socket;
         this.wire = wire;
         this.iopub = iopub;
-        publish("status", Content.status(ExecutionState.BUSY));
+        iopub.begins(this);
     }
 
     Message request() {
@@ -84,6 +83,6 @@ final class Exchange implements AutoCloseable {
 
     @Override
     public void close() {
-        publish("status", Content.status(ExecutionState.IDLE));
+        iopub.ended(this);
     }
 }

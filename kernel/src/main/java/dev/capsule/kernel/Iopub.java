@@ -4,11 +4,14 @@ import dev.capsule.channel.PublisherSocket;
 import dev.capsule.channel.Publication;
 import dev.capsule.channel.Reactor;
 import dev.capsule.jupyter.Content;
+import dev.capsule.jupyter.Content.ExecutionState;
 import dev.capsule.jupyter.Wire;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 
 /// What every client sees: publishes messages under the request that caused them. Safe for several threads.
 final class Iopub {
@@ -17,11 +20,36 @@ final class Iopub {
     private final Wire wire;
     private final PublisherSocket socket;
 
+    /// Guarded by itself: what is being answered, oldest first.
+    private final Set<Exchange> open = new LinkedHashSet<>();
+
     Iopub(Wire wire, Reactor reactor, InetSocketAddress address) {
         this.wire = wire;
         socket = new PublisherSocket(reactor, address, PublisherSocket.Limits.DEFAULT, prefix -> wire
                 .encodeBroadcast("iopub_welcome", Content.empty(),
                         Content.iopubWelcome(new String(prefix, StandardCharsets.UTF_8))));
+    }
+
+    /// Publishes that the kernel is busy with a request.
+    void begins(Exchange exchange) {
+        synchronized (open) {
+            open.add(exchange);
+        }
+        publishStatus(exchange, ExecutionState.BUSY);
+    }
+
+    /// Publishes that the kernel is idle, after this request. Front ends and Jupyter's server take the last status that they
+    /// see for the kernel's own, whosever it is; so that of another request that is still being answered follows.
+    void ended(Exchange exchange) {
+        synchronized (open) {
+            open.remove(exchange);
+            publishStatus(exchange, ExecutionState.IDLE);
+            open.stream().findFirst().ifPresent(other -> publishStatus(other, ExecutionState.BUSY));
+        }
+    }
+
+    private void publishStatus(Exchange exchange, ExecutionState state) {
+        publish("status", exchange.request().header().raw(), Content.status(state));
     }
 
     /// @param parentHeader of the request, raw, or [Content#empty()]

@@ -39,7 +39,7 @@ public final class Kernel {
     private final Iopub iopub;
     private final Stdin stdin;
     private final Common common;
-    private final Shell shell;
+    private final Shells shells;
     private final RouterSocket stdinSocket;
     private final AtomicBoolean ending = new AtomicBoolean();
     private final CountDownLatch ended = new CountDownLatch(1);
@@ -74,7 +74,9 @@ public final class Kernel {
         stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
         common = new Common(connection, session, identity, this::shutdownRequested);
-        shell = new Shell(wire, iopub, session, history, stdin, common, identity.warnings(), clock);
+        shells = new Shells(wire, iopub,
+                (subshell, aside) -> new Shell(subshell, aside, wire, iopub, session, history, stdin, common,
+                        subshell.isEmpty() ? identity.warnings() : List::of, clock));
         iopub.publish("status", Content.empty(), Content.status(ExecutionState.STARTING));
         new EchoSocket(controlReactor, address(connection, connection.heartbeatPort()));
         stdinSocket = new RouterSocket(controlReactor, address(connection, connection.stdinPort()),
@@ -93,7 +95,7 @@ public final class Kernel {
 
     private void shellReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
-            shell.submit(Message.decode(identity, frames, signer), socket, stdinSocket);
+            shells.submit(Message.decode(identity, frames, signer), socket, stdinSocket);
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "dropped a message on shell: " + e.getMessage());
         }
@@ -104,7 +106,12 @@ public final class Kernel {
             var message = Message.decode(identity, frames, signer);
             var exchange = new Exchange(message, socket, wire, iopub);
             try {
-                common.answer(exchange, Request.parse(message));
+                var request = Request.parse(message);
+                if (request instanceof Request.AboutSubshells about) {
+                    shells.answer(exchange, about);
+                } else {
+                    common.answer(exchange, request);
+                }
             } catch (WireException e) {
                 LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
                 exchange.reply(Content.failure("BadRequest", e.getMessage()));

@@ -21,14 +21,16 @@ import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Predicate;
 import java.util.function.Supplier;
 
-/// Answers the requests of the shell channel one at a time, in the order they came. Nobody waits here: whoever finishes
-/// a request, most often the worker's thread, begins the next.
+/// Answers the requests of one shell, the main one or a subshell, one at a time, in the order they came. Nobody waits here:
+/// whoever finishes a request, most often the worker's thread, begins the next.
 final class Shell {
     private static final Logger LOG = System.getLogger(Shell.class.getName());
 
@@ -36,6 +38,16 @@ final class Shell {
     /// time has passed since its request came, and those that came meanwhile are aborted as if it had taken longer.
     private static final Duration BURST = Duration.ofMillis(20);
 
+    /// A question that waits longer than this for a cell is answered beside it. One that came with a short cell may be about
+    /// what the cell does.
+    private static final Duration QUESTION_PATIENCE = Duration.ofMillis(100);
+
+    private static final Set<String> QUESTIONS = Set.of("complete_request", "inspect_request", "is_complete_request");
+
+    /// Empty for the main shell.
+    private final Optional<String> subshell;
+    /// Answers questions that wait here for a cell; of the main shell only, for a subshell's client can have another.
+    private final Optional<Shell> aside;
     private final Wire wire;
     private final Iopub iopub;
     private final Session session;
@@ -48,6 +60,7 @@ final class Shell {
     // Guarded by this.
     private final ArrayDeque<Turn> waiting = new ArrayDeque<>();
     private boolean busy;
+    private boolean ended;
 
     // Of whoever has the turn.
     private int executionCount;
@@ -56,13 +69,27 @@ final class Shell {
     /// A request that waits to be answered.
     private record Turn(Message message, RouterSocket shell, RouterSocket stdin, long receivedAtNanos,
             boolean aborted) {
+        boolean asks() {
+            return QUESTIONS.contains(message.header().msgType());
+        }
+
+        /// Whether the person who asked has asked again.
+        boolean isOutdatedBy(Turn other) {
+            return asks() && other.message().header().msgType().equals(message.header().msgType())
+                    && other.message().header().session().equals(message.header().session());
+        }
+
         boolean executes() {
             return message.header().msgType().equals("execute_request");
         }
     }
 
-    Shell(Wire wire, Iopub iopub, Session session, History history, Stdin stdin, Common common,
+    Shell(Optional<String> subshell, Optional<Shell> aside, Wire wire, Iopub iopub, Session session, History history,
+            Stdin stdin,
+            Common common,
             Supplier<List<String>> warnings, ScheduledExecutorService clock) {
+        this.subshell = subshell;
+        this.aside = aside;
         this.wire = wire;
         this.iopub = iopub;
         this.session = session;
@@ -75,14 +102,44 @@ final class Shell {
 
     /// Takes a verified message; answers it at once when no other is being answered.
     void submit(Message message, RouterSocket shell, RouterSocket stdinSocket) {
+        var turn = new Turn(message, shell, stdinSocket, System.nanoTime(), false);
         synchronized (this) {
-            waiting.add(new Turn(message, shell, stdinSocket, System.nanoTime(), false));
+            if (aside.isEmpty()) {
+                abortWaiting(earlier -> earlier.isOutdatedBy(turn));
+            }
+            waiting.add(turn);
             if (busy) {
+                if (aside.isPresent() && turn.asks()) {
+                    Future<?> _ = clock.schedule(() -> passOn(turn), QUESTION_PATIENCE.toMillis(),
+                            TimeUnit.MILLISECONDS);
+                }
                 return;
             }
             busy = true;
         }
         next();
+    }
+
+    private void passOn(Turn turn) {
+        synchronized (this) {
+            if (!waiting.remove(turn)) {
+                return;
+            }
+        }
+        aside.orElseThrow().submit(turn.message(), turn.shell(), turn.stdin());
+    }
+
+    /// Interrupts what is running, and answers what waits for its turn by that it was aborted. What the worker has of the
+    /// subshell ends after that.
+    void end() {
+        synchronized (this) {
+            ended = true;
+            if (!busy) {
+                session.endSubshell(subshell.orElseThrow());
+                return;
+            }
+        }
+        session.interrupt(subshell.orElseThrow());
     }
 
     /// Gives turns until one is not finished at once: its end gives the next.
@@ -93,6 +150,9 @@ final class Shell {
             synchronized (this) {
                 turn = waiting.poll();
                 busy = turn != null;
+                if (ended && !busy) {
+                    session.endSubshell(subshell.orElseThrow());
+                }
             }
             if (turn == null) {
                 return;
@@ -104,15 +164,14 @@ final class Shell {
     /// @return whether the request is answered; otherwise [#next] is called when it is
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
-        if (turn.aborted()) {
-            exchange.reply(Content.aborted());
+        if (turn.aborted() || (isEnded() && turn.executes())) {
+            exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
             exchange.close();
             return true;
         }
         try {
-            var subshell = turn.message().header().subshellId();
-            if (subshell.isPresent()) {
-                throw new WireException("subshell_id \"" + subshell.get() + "\" is not known: this kernel has none");
+            if (isEnded()) {
+                throw Shells.unknown(subshell.orElseThrow());
             }
             return answer(turn, exchange, Request.parse(turn.message()));
         } catch (WireException e) {
@@ -125,6 +184,10 @@ final class Shell {
             refuse(turn, exchange, "InternalError", e.toString());
             return true;
         }
+    }
+
+    private synchronized boolean isEnded() {
+        return ended;
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
@@ -142,12 +205,13 @@ final class Shell {
                 checkTransaction(execute);
                 execute(turn, exchange, execute);
             }
-            case Request.Complete(var code, var cursorPos) -> session.complete(code, cursorPos,
+            case Request.Complete(var code, var cursorPos) -> session.complete(subshell, code, cursorPos,
                     answer -> finish(exchange, complete(answer, cursorPos)));
-            case Request.Inspect(var code, var cursorPos, var detail) -> session.inspect(code, cursorPos, detail,
-                    answer -> finish(exchange, inspect(answer)));
+            case Request.Inspect(var code, var cursorPos, var detail) ->
+                session.inspect(subshell, code, cursorPos, detail,
+                        answer -> finish(exchange, inspect(answer)));
             case Request.IsComplete(var code) ->
-                session.isComplete(code, answer -> finish(exchange, isComplete(answer)));
+                session.isComplete(subshell, code, answer -> finish(exchange, isComplete(answer)));
             case Request.History(var output, var query) ->
                 history.find(query, entries -> finish(exchange, Content.history(entries, output)));
             case Request.CommOpen(var commId, var target) -> {
@@ -164,7 +228,7 @@ final class Shell {
             case Request.CommClose(var commId) -> {
                 return !comm(turn, exchange, Kind.CLOSE, commId, "") && closed(exchange);
             }
-            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Debug _,Request.Interrupt _,Request.Shutdown _,Request.Unknown _ -> {
+            case Request.KernelInfo _,Request.Connect _,Request.CommInfo _,Request.Usage _,Request.Debug _,Request.Interrupt _,Request.AboutSubshells _,Request.Shutdown _,Request.Unknown _ -> {
                 common.answer(exchange, request);
                 return true;
             }
@@ -179,7 +243,7 @@ final class Shell {
             throw new WireException("%s with %d buffers; the limit is %d".formatted(message.header().msgType(),
                     message.buffers().size(), CommRequest.MAX_BUFFERS));
         }
-        return session.comm(new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
+        return session.comm(subshell, new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
                 message.metadata(), message.buffers()), new CommRun(exchange, this::next));
     }
 
@@ -194,9 +258,18 @@ final class Shell {
         next();
     }
 
+    /// Nobody waits for the answer any more.
+    private static byte[] unanswered(Turn turn) {
+        return switch (turn.message().header().msgType()) {
+            case "complete_request" -> complete(Optional.empty(), 0);
+            case "inspect_request" -> inspect(Optional.empty());
+            default -> isComplete(Optional.empty());
+        };
+    }
+
     private static byte[] complete(Optional<Answers.Completion> answer, int cursorPos) {
-        return answer.map(found -> Content.complete(found.matches(), found.start(), found.end()))
-                .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos));
+        return answer.map(found -> Content.complete(found.matches(), found.start(), found.end(), found.types()))
+                .orElseGet(() -> Content.complete(List.of(), cursorPos, cursorPos, List.of()));
     }
 
     private static byte[] inspect(Optional<Answers.Inspection> answer) {
@@ -217,8 +290,12 @@ final class Shell {
     }
 
     private void execute(Turn turn, Exchange exchange, Request.Execute request) {
+        // In and Out, which count the main shell's cells, would have two of one count.
+        boolean remembered = request.storeHistory() && subshell.isEmpty();
         if (request.storeHistory()) {
             executionCount++;
+        }
+        if (remembered) {
             history.add(executionCount, request.code());
         }
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
@@ -227,11 +304,13 @@ final class Shell {
             warnings.get().forEach(warning -> exchange.stream("stderr",
                     "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
         }
-        var run = new CellRun(exchange, request, executionCount, history, ask,
+        int count = executionCount;
+        Consumer<String> whenShown = remembered ? text -> history.addOutput(count, text) : _ -> {};
+        var run = new CellRun(exchange, request, count, whenShown, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
         run.start(listener -> session.execute(
-                new Session.Cell(turn.message().header().msgId(), request.code(), executionCount, request.silent(),
-                        request.storeHistory(), request.allowStdin(), request.userExpressions(), request.transaction()
+                new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
+                        remembered, request.allowStdin(), request.userExpressions(), request.transaction()
                                 .map(name -> Transaction.named(name).orElseThrow())),
                 listener));
     }
@@ -255,7 +334,7 @@ final class Shell {
     private void fail(CellRun run, Outcome.Failed failed) {
         if (!run.request().silent()) {
             if (run.request().stopOnError()) {
-                abortWaiting();
+                abortWaiting(Turn::executes);
             }
             if (!failed.shown()) {
                 run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
@@ -265,11 +344,11 @@ final class Shell {
                 failed.traceback()));
     }
 
-    /// Only executions are aborted; everything keeps its turn.
-    private synchronized void abortWaiting() {
+    /// Everything keeps its turn.
+    private synchronized void abortWaiting(Predicate<Turn> aborts) {
         for (int i = waiting.size(); i > 0; i--) {
             var turn = waiting.remove();
-            waiting.add(turn.executes()
+            waiting.add(aborts.test(turn)
                     ? new Turn(turn.message(), turn.shell(), turn.stdin(), turn.receivedAtNanos(), true)
                     : turn);
         }

@@ -7,9 +7,11 @@ import java.util.Optional;
 /// What a session answers to questions about code.
 public interface Answers {
     /// @param start of the text that a match replaces, in Unicode code points; so is `end`
-    record Completion(List<String> matches, int start, int end) {
+    /// @param types what each match is, such as `function`; empty when that is not known
+    record Completion(List<String> matches, int start, int end, List<String> types) {
         public Completion {
             matches = List.copyOf(matches);
+            types = List.copyOf(types);
         }
     }
 

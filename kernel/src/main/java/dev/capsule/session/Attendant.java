@@ -14,6 +14,7 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -60,11 +61,16 @@ final class Attendant implements WorkerProcess.Listener {
     /// @param fellBack whether that was so once
     /// @param cause why the process before it has ended
     /// @param death empty when it was ended to go that way
+    /// @param left what was asked of a process that was ended to go that way, and has come to nothing
     /// @param done told nothing when the snapshot serves that was meant, or else why not
     private record Restoration(Snapshots.Way way, Snapshots.State otherwise, boolean fellBack, String cause,
-            Optional<Death> death, Consumer<Optional<String>> done) {
+            Optional<Death> death, List<String> left, Consumer<Optional<String>> done) {
         Restoration by(Snapshots.Way other) {
-            return new Restoration(other, otherwise, true, cause, death, done);
+            return new Restoration(other, otherwise, true, cause, death, left, done);
+        }
+
+        Restoration leaving(List<String> open) {
+            return new Restoration(way, otherwise, fellBack, cause, death, open, done);
         }
     }
 
@@ -133,10 +139,13 @@ final class Attendant implements WorkerProcess.Listener {
         var begun = execution.apply(id);
         snapshots.runs(id, count, title);
         ranSinceRevival = true;
-        last = Optional.of(begun);
+        // Nobody can tell whose raw output is: it is taken for the main shell's.
+        if (begun.subshell.isEmpty() || last.isEmpty()) {
+            last = Optional.of(begun);
+        }
         switch (begun.task) {
             case CELL -> {
-                lastCell = last;
+                lastCell = begun.subshell.isEmpty() || lastCell.isEmpty() ? Optional.of(begun) : lastCell;
                 cells.put(id, begun);
             }
             case COMM -> handlings.put(id, begun);
@@ -144,9 +153,21 @@ final class Attendant implements WorkerProcess.Listener {
         send(request.apply(id));
     }
 
-    /// Nothing runs: output of which nobody can tell whose it is belongs to the last cell, where people see it.
+    /// An execution is over. Output of which nobody can tell whose it is belongs to the last cell, where people see it.
+    void rests(Execution execution) {
+        snapshots.settled(execution.id);
+        if (execution.subshell.isEmpty()) {
+            last = lastCell.or(() -> last);
+        } else {
+            rests();
+        }
+    }
+
+    /// A subshell has nothing to do any more. While it had, no snapshot could be made.
     void rests() {
-        last = lastCell.or(() -> last);
+        if (greeted && running().isEmpty()) {
+            send(new Frame.Rest());
+        }
     }
 
     /// To the worker, as soon as it listens.
@@ -158,9 +179,13 @@ final class Attendant implements WorkerProcess.Listener {
         }
     }
 
-    /// Whoever is asked for input need not answer any more.
-    void withdrawInputs() {
-        inputs.settleAll(new Settlement.Canceled<>("interrupted"));
+    /// Whoever is asked for input by an execution need not answer any more.
+    void withdrawInputs(Execution execution) {
+        List<String> open;
+        synchronized (session) {
+            open = List.copyOf(execution.inputs);
+        }
+        open.forEach(id -> inputs.settle(id, new Settlement.Canceled<>("interrupted")));
     }
 
     /// Ends the live process and has a snapshot take its place.
@@ -173,12 +198,21 @@ final class Attendant implements WorkerProcess.Listener {
             return;
         }
         restoring = Optional.of(
-                new Restoration(way, snapshots.present(), false, cause, Optional.empty(), done));
+                new Restoration(way, snapshots.present(), false, cause, Optional.empty(), List.of(), done));
         worker.ifPresent(WorkerProcess::killLive);
     }
 
-    private Optional<Execution> running() {
-        return session.running().filter(execution -> execution.attendant == this);
+    private List<Execution> running() {
+        return session.running().stream().filter(execution -> execution.attendant == this).toList();
+    }
+
+    private Optional<Execution> running(String id) {
+        return session.running(id).filter(execution -> execution.attendant == this);
+    }
+
+    /// The one that messages are about.
+    private Optional<Execution> foremost() {
+        return running().stream().min(Comparator.comparing(execution -> execution.task));
     }
 
     @Override
@@ -279,7 +313,7 @@ final class Attendant implements WorkerProcess.Listener {
     /// The execution that is running, which must have this id.
     private Execution active(String id) {
         synchronized (session) {
-            return running().filter(execution -> execution.id.equals(id)).orElseThrow(
+            return running(id).orElseThrow(
                     () -> new FrameException("frame for the execution " + id + ", which is not running"));
         }
     }
@@ -326,6 +360,9 @@ final class Attendant implements WorkerProcess.Listener {
         }
         var execution = active(input.execution());
         try {
+            synchronized (session) {
+                execution.inputs.add(input.id());
+            }
             inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));
         } catch (IllegalStateException e) {
             throw new FrameException("input id " + input.id() + " is in use", e);
@@ -354,7 +391,7 @@ final class Attendant implements WorkerProcess.Listener {
 
     private boolean isRunning(String id) {
         synchronized (session) {
-            return running().filter(execution -> execution.id.equals(id)).isPresent();
+            return running(id).isPresent();
         }
     }
 
@@ -384,15 +421,16 @@ final class Attendant implements WorkerProcess.Listener {
 
     @Override
     public void exceeded(Limit limit) {
-        runningNow().ifPresent(execution -> execution.listener.exceed(limit));
+        // Whose doing it is cannot be told when several run.
+        runningNow().forEach(execution -> execution.listener.exceed(limit));
     }
 
     @Override
     public void curtailed(Limit limit) {
-        runningNow().ifPresent(execution -> execution.listener.curtailed(limit));
+        runningNow().forEach(execution -> execution.listener.curtailed(limit));
     }
 
-    private Optional<Execution> runningNow() {
+    private List<Execution> runningNow() {
         synchronized (session) {
             return running();
         }
@@ -416,12 +454,14 @@ final class Attendant implements WorkerProcess.Listener {
                     });
                 }
                 var death = new Death(happened(end), promises.openIds());
-                var wanted = running().isPresent() ? snapshots.before() : snapshots.present();
+                var wanted = snapshots.present();
                 restoring = snapshots.from(wanted).map(way -> new Restoration(way, wanted, false, causeOf(end),
-                        Optional.of(death), _ -> {}));
+                        Optional.of(death), List.of(), _ -> {}));
                 if (restoring.isPresent()) {
                     noteCause(end);
                 }
+            } else {
+                restoring = restoring.map(restoration -> restoration.leaving(promises.openIds()));
             }
             LOG.log(Level.INFO, () -> "the worker's process " + end.cause());
             return restoring.map(restoration -> restoration.way().to().pid());
@@ -442,7 +482,7 @@ final class Attendant implements WorkerProcess.Listener {
 
     private void noteCause(End end) {
         if (end instanceof End.LimitExceeded(var limit)) {
-            running().ifPresent(execution -> execution.listener.endedBy(limit));
+            running().forEach(execution -> execution.listener.endedBy(limit));
         }
         if (end instanceof End.Violation(var message)) {
             session.audit(new Event.ProtocolViolation(number, message));
@@ -452,7 +492,7 @@ final class Attendant implements WorkerProcess.Listener {
     private void recovered(Restoration restoration, Death death, String where) {
         String told = death.told() + " " + where;
         synchronized (session) {
-            tally(restoration.cause(), running().isPresent(),
+            tally(restoration.cause(), !running().isEmpty(),
                     "state restored, as it was " + restoration.way().to().state().describe());
             if (running().isEmpty()) {
                 session.tellLater(told);
@@ -487,6 +527,7 @@ final class Attendant implements WorkerProcess.Listener {
         }
         session.audit(new Event.Revived(number, restoration.cause(), restoration.way().to().state().describe()));
         restoration.death().ifPresent(death -> recovered(restoration, death, where));
+        cancel(restoration.left(), "cells were taken back while this was running, so its process was ended.");
         restoration.done().accept(restoration.fellBack()
                 ? Optional.of("the snapshot could not be woken. " + where)
                 : Optional.empty());
@@ -506,7 +547,7 @@ final class Attendant implements WorkerProcess.Listener {
             restoring = Optional.empty();
             if (session.isServedBy(this)) {
                 tally(failed.map(restoration -> "could not be revived (%s)".formatted(restoration.cause()))
-                        .orElseGet(() -> causeOf(end)), running().isPresent() && ready && failed.isEmpty(),
+                        .orElseGet(() -> causeOf(end)), !running().isEmpty() && ready && failed.isEmpty(),
                         ready ? "state lost" : "nothing lost");
             }
             snapshots.clear();
@@ -534,8 +575,8 @@ final class Attendant implements WorkerProcess.Listener {
 
     /// @param atWork whether it is the doing of the cell that runs
     private void tally(String cause, boolean atWork, String sequel) {
-        session.tally().died(running().filter(_ -> ready).map(execution -> switch (execution.task) {
-            case CELL -> "In [%d]".formatted(execution.count);
+        session.tally().died(foremost().filter(_ -> ready).map(execution -> switch (execution.task) {
+            case CELL -> execution.subshell.isEmpty() ? "In [%d]".formatted(execution.count) : "a cell of a subshell";
             case COMM -> execution.task.title;
         })
                 .orElse(ready ? "between cells" : "at its start"), cause, sequel);
@@ -545,7 +586,7 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String causeOf(End end) {
-        return running().filter(execution -> execution.killed)
+        return running().stream().filter(execution -> execution.killed).findFirst()
                 .map(execution -> "was killed, since %s did not stop within %d s of the interrupt"
                         .formatted(execution.task.title, killAfterSeconds()))
                 .orElseGet(end::cause);
@@ -556,7 +597,7 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     private String happened(End end) {
-        return running().map(execution -> execution.killed
+        return foremost().map(execution -> running().stream().anyMatch(each -> each.killed)
                 ? "%s did not stop within %d s of the interrupt, so its worker was killed."
                         .formatted(execution.task.title, killAfterSeconds())
                 : "the worker %s while it %s.".formatted(end.cause(), execution.task.doing))

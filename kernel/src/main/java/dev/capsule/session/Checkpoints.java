@@ -30,7 +30,8 @@ final class Checkpoints {
     }
 
     /// For what the kernel does by itself.
-    static final Session.Cell NO_CELL = new Session.Cell("", "", 0, true, false, false, Map.of(), Optional.empty());
+    static final Session.Cell NO_CELL = new Session.Cell(Optional.empty(), "", "", 0, true, false, false,
+            Map.of(), Optional.empty());
 
     void save(String name, Session.Cell cell, ExecutionListener listener) {
         begin(listener, Saving.ERROR, () -> {

@@ -17,7 +17,7 @@ public record CommRequest(CommMessage.Kind kind, String commId, String target, S
         buffers = List.copyOf(buffers);
     }
 
-    Frame.ToWorker frame(String id) {
+    Frame.ToShell frame(String id) {
         return new Frame.CommRequest(id, kind.ofFrame(), request, contentJson, metadataJson, buffers);
     }
 }

@@ -67,6 +67,29 @@ final class Commands {
         }
     }
 
+    /// Runs a cell of a subshell, beside which others run that could not be taken back with it.
+    void runBeside(Optional<Command> command, Session.Cell cell, ExecutionListener listener) {
+        Transaction wanted;
+        synchronized (session) {
+            wanted = cell.transaction().orElse(transaction);
+        }
+        if (command.isPresent()) {
+            refuse(listener, "UsageError",
+                    "what Capsule itself does for a cell, it does in the main shell only, and this"
+                            + " is a subshell");
+        } else if (wanted != Transaction.COMMIT_ALWAYS) {
+            refuse(listener, "TransactionError",
+                    "the cell was not run, for in a subshell its effects could not be taken"
+                            + " back; only %s works there".formatted(Transaction.COMMIT_ALWAYS.wireName()));
+        } else {
+            session.start(cell, listener, new Rollback.Never());
+        }
+    }
+
+    private void refuse(ExecutionListener listener, String ename, String why) {
+        session.clock().execute(() -> listener.settled(Outcome.Failed.because(ename, why)));
+    }
+
     /// The worker makes a snapshot first, or says why it makes none.
     private void list(Session.Cell cell, ExecutionListener listener) {
         synchronized (session) {

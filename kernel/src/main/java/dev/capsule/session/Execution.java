@@ -1,6 +1,8 @@
 package dev.capsule.session;
 
+import java.util.HashSet;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Future;
 
 /// One cell's run.
@@ -27,6 +29,8 @@ final class Execution {
     }
 
     final String id;
+    /// Empty for the main shell's.
+    final Optional<String> subshell;
     final Task task;
     /// 0 for what is no cell.
     final int count;
@@ -42,13 +46,17 @@ final class Execution {
     boolean interrupted;
     boolean signalled;
     boolean killed;
+    /// The questions that its code has asked of a person.
+    final Set<String> inputs = new HashSet<>();
 
     /// Of the worker's thread, which is also the one that settles an execution with an error.
     boolean errorShown;
 
-    Execution(String id, Task task, int count, Metered listener, Rollback rollback, Optional<Errand> errand,
+    Execution(String id, Optional<String> subshell, Task task, int count, Metered listener, Rollback rollback,
+            Optional<Errand> errand,
             Attendant attendant) {
         this.id = id;
+        this.subshell = subshell;
         this.task = task;
         this.count = count;
         this.listener = listener;

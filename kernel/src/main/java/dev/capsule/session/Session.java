@@ -16,9 +16,12 @@ import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
@@ -28,9 +31,9 @@ import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
 
-/// One language session. It outlives its worker: when one ends, a fresh one takes its place. It runs one execution at a
-/// time and never blocks its caller; what comes of an execution is told on the worker's thread. Safe for several
-/// threads.
+/// One language session. It outlives its worker: when one ends, a fresh one takes its place. Its main shell and each of its
+/// subshells run one execution at a time; none blocks its caller, and what comes of an execution is told on the worker's
+/// thread. A subshell is there once something is asked of it. Safe for several threads.
 public final class Session {
     private static final Logger LOG = System.getLogger(Session.class.getName());
 
@@ -59,7 +62,8 @@ public final class Session {
     // All below guarded by this.
     private Optional<Attendant> current = Optional.empty();
     private int workerCount;
-    private Optional<Execution> running = Optional.empty();
+    /// By subshell; empty for the main shell.
+    private final Map<Optional<String>, Execution> running = new LinkedHashMap<>();
     private Optional<String> languageVersion = Optional.empty();
     private boolean closed;
     /// While the first cell has to wait for the variables of a checkpoint.
@@ -172,9 +176,15 @@ public final class Session {
         return !closed && current.filter(attendant::equals).isPresent();
     }
 
+    /// Guarded by this. That of the main shell comes first.
+    List<Execution> running() {
+        return running.values().stream().sorted(Comparator.comparing(execution -> execution.subshell.isPresent()))
+                .toList();
+    }
+
     /// Guarded by this.
-    Optional<Execution> running() {
-        return running;
+    Optional<Execution> running(String id) {
+        return running.values().stream().filter(execution -> execution.id.equals(id)).findFirst();
     }
 
     ScheduledExecutorService clock() {
@@ -197,7 +207,7 @@ public final class Session {
         audit.accept(event);
     }
 
-    /// Runs a cell. Only when the one before is settled may the next be given.
+    /// Runs a cell. Only when the one before is settled may the next be given to the same shell.
     public void execute(Cell cell, ExecutionListener listener) {
         var command = Command.parse(cell.code());
         synchronized (this) {
@@ -205,13 +215,15 @@ public final class Session {
                 waiting.add(() -> execute(cell, listener));
                 return;
             }
-            requireNoneRunning();
+            requireNoneRunning(cell.subshell());
             if (cell.storeHistory()) {
                 serving().snapshots().given(cell.executionCount(), cell.code());
             }
         }
         audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
-        if (command.isPresent()) {
+        if (cell.subshell().isPresent()) {
+            commands.runBeside(command, cell, listener);
+        } else if (command.isPresent()) {
             // On another thread: who gives a cell is told of it when that is done.
             clock.execute(() -> commands.run(command.get(), cell, listener));
         } else {
@@ -222,25 +234,25 @@ public final class Session {
     /// Has the worker run a cell.
     synchronized void start(Cell cell, ExecutionListener listener, Rollback rollback) {
         serving(listener).ifPresent(attendant -> begin(attendant, Task.CELL, cell, listener, rollback, Optional.empty(),
-                id -> new Frame.Execute(id, cell.request(), cell.executionCount(), cell.silent(), cell.storeHistory(),
-                        cell.allowStdin(), cell.userExpressions(), cell.code())));
+                id -> to(cell.subshell(), new Frame.Execute(id, cell.request(), cell.executionCount(), cell.silent(),
+                        cell.storeHistory(), cell.allowStdin(), cell.userExpressions(), cell.code()))));
     }
 
     /// Has the worker handle a front end's message to a comm, as it runs a cell: one at a time.
     ///
     /// @return whether it does; otherwise no such comm is open, or the profile has none, and the listener hears nothing
-    public synchronized boolean comm(CommRequest request, ExecutionListener listener) {
+    public synchronized boolean comm(Optional<String> subshell, CommRequest request, ExecutionListener listener) {
         var attendant = serving();
         boolean known = request.kind() == CommMessage.Kind.OPEN || attendant.comms().has(request.commId());
         if (!known || !outlet.letsComms() || attendant.isGone() || opening) {
             LOG.log(Level.DEBUG, () -> "there is no comm " + request.commId());
             return false;
         }
-        requireNoneRunning();
+        requireNoneRunning(subshell);
         attendant.comms().said(request.kind(), request.commId(), request.target());
-        var unseen = new Cell(request.request(), "", 0, true, false, false, Map.of(), Optional.empty());
+        var unseen = new Cell(subshell, request.request(), "", 0, true, false, false, Map.of(), Optional.empty());
         begin(attendant, Task.COMM, unseen, listener, new Rollback.Never(), Optional.empty(),
-                request::frame);
+                id -> to(subshell, request.frame(id)));
         return true;
     }
 
@@ -251,10 +263,16 @@ public final class Session {
         return current.map(attendant -> attendant.comms().list(target)).orElse(Map.of());
     }
 
-    private void requireNoneRunning() {
-        if (running.isPresent()) {
-            throw new IllegalStateException("execution " + running.get().id + " is not settled");
+    private void requireNoneRunning(Optional<String> subshell) {
+        var before = running.get(subshell);
+        if (before != null) {
+            throw new IllegalStateException("execution " + before.id + " is not settled");
         }
+    }
+
+    /// Has the worker end what it has of a subshell, of which nothing runs.
+    public synchronized void endSubshell(String subshell) {
+        current.ifPresent(attendant -> attendant.send(new Frame.EndSubshell(subshell)));
     }
 
     /// Has the worker do what is no cell's code.
@@ -276,29 +294,33 @@ public final class Session {
 
     private void begin(Attendant attendant, Task task, Cell cell, ExecutionListener listener, Rollback rollback,
             Optional<Errand> errand, Function<String, Frame.ToWorker> request) {
+        var subshell = cell.subshell();
         var metered = new Metered(listener, profile.limits().outputBytes(), advice);
         if (!cell.silent()) {
             untold.ifPresent(metered::note);
             untold = Optional.empty();
         }
         attendant.run(id -> {
-            var execution = new Execution(id, task, cell.executionCount(), metered, rollback, errand, attendant);
+            var execution = new Execution(id, subshell, task, cell.executionCount(), metered, rollback, errand,
+                    attendant);
             metered.whenExceeded(() -> interrupt(execution));
             if (profile.limits().cellDeadline() instanceof Deadline.After(var time)) {
                 execution.deadline = Optional.of(clock.schedule(() -> metered.exceed(Limit.CELL_DEADLINE),
                         time.toMillis(), TimeUnit.MILLISECONDS));
             }
-            running = Optional.of(execution);
+            running.put(subshell, execution);
             return execution;
         }, cell.storeHistory() && errand.isEmpty() ? Optional.of(cell.executionCount()) : Optional.empty(),
                 errand.map(Errand::title).orElseGet(() -> task == Task.COMM ? Task.COMM.title : cell.title()),
-                request, this::executionSettled);
+                request, settlement -> executionSettled(subshell, settlement));
     }
 
+    /// @param subshell empty for the main shell
     /// @param request the front end's name for it, its `msg_id`
     /// @param transaction empty for the session's own
     /// @param storeHistory whether the code becomes part of the session's own `In` and `Out`
-    public record Cell(String request, String code, int executionCount, boolean silent, boolean storeHistory,
+    public record Cell(Optional<String> subshell, String request, String code, int executionCount, boolean silent,
+            boolean storeHistory,
             boolean allowStdin,
             Map<String, String> userExpressions, Optional<Transaction> transaction) {
         public Cell {
@@ -306,37 +328,44 @@ public final class Session {
         }
 
         String title() {
-            return storeHistory ? "In [" + executionCount + "]" : "a cell that was run silently";
+            return storeHistory
+                    ? "In [" + executionCount + "]"
+                    : subshell.isPresent() ? "a cell of a subshell" : "a cell that was run silently";
         }
 
         Cell withCode(String other) {
-            return new Cell(request, other, executionCount, silent, storeHistory, allowStdin, userExpressions,
+            return new Cell(subshell, request, other, executionCount, silent, storeHistory, allowStdin, userExpressions,
                     transaction);
         }
     }
 
+    /// @param subshell empty for the main shell; so in the other questions
     /// @param cursor in Unicode code points
     /// @param answer is given nothing when the worker cannot tell, or not in time; so in the other questions
-    public void complete(String code, int cursor, Consumer<Optional<Answers.Completion>> answer) {
-        ask(id -> new Frame.Complete(id, cursor, code), answer, resolve -> new Answers.Completion(
+    public void complete(Optional<String> subshell, String code, int cursor,
+            Consumer<Optional<Answers.Completion>> answer) {
+        ask(subshell, id -> new Frame.Complete(id, cursor, code), answer, resolve -> new Answers.Completion(
                 resolve.fields().strings("matches"), resolve.fields().integer("start"),
-                resolve.fields().integer("end")));
+                resolve.fields().integer("end"),
+                resolve.fields().optionalStrings("types")));
     }
 
     /// @param cursor in Unicode code points
     /// @param detail 0, or 1 for the source too
-    public void inspect(String code, int cursor, int detail, Consumer<Optional<Answers.Inspection>> answer) {
-        ask(id -> new Frame.Inspect(id, cursor, detail, code), answer,
+    public void inspect(Optional<String> subshell, String code, int cursor, int detail,
+            Consumer<Optional<Answers.Inspection>> answer) {
+        ask(subshell, id -> new Frame.Inspect(id, cursor, detail, code), answer,
                 resolve -> new Answers.Inspection(resolve.fields().bool("found"),
                         outlet.display(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
     }
 
-    public void isComplete(String code, Consumer<Optional<Answers.Completeness>> answer) {
-        ask(id -> new Frame.IsComplete(id, code), answer, resolve -> new Answers.Completeness(
+    public void isComplete(Optional<String> subshell, String code, Consumer<Optional<Answers.Completeness>> answer) {
+        ask(subshell, id -> new Frame.IsComplete(id, code), answer, resolve -> new Answers.Completeness(
                 resolve.fields().string("status"), resolve.fields().optionalString("indent")));
     }
 
-    private <T> void ask(Function<String, Frame.ToWorker> question, Consumer<Optional<T>> answer,
+    private <T> void ask(Optional<String> subshell, Function<String, Frame.ToShell> question,
+            Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
         synchronized (this) {
             var attendant = serving();
@@ -344,7 +373,7 @@ public final class Session {
                 clock.execute(() -> answer.accept(Optional.empty()));
                 return;
             }
-            attendant.ask(QUESTION_DEADLINE, question, settlement -> {
+            attendant.ask(QUESTION_DEADLINE, id -> to(subshell, question.apply(id)), settlement -> {
                 Optional<T> value = Optional.empty();
                 try {
                     if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
@@ -352,9 +381,20 @@ public final class Session {
                     }
                 } finally {
                     answer.accept(value);
+                    if (subshell.isPresent()) {
+                        rests(attendant);
+                    }
                 }
             });
         }
+    }
+
+    private synchronized void rests(Attendant attendant) {
+        attendant.rests();
+    }
+
+    private static Frame.ToWorker to(Optional<String> subshell, Frame.ToShell request) {
+        return subshell.<Frame.ToWorker>map(name -> new Frame.InSubshell(name, request)).orElse(request);
     }
 
     /// Asks the debugger, whatever a cell does.
@@ -374,12 +414,22 @@ public final class Session {
         debugging.listen(listener);
     }
 
-    /// Interrupts the running execution: cancels it, and if it goes on, signals the worker from outside and then kills it
+    /// Interrupts the running executions of all shells: cancels each, and if it goes on, signals the worker from outside and
+    /// then kills it
     /// ([Profile.Interrupt]). Does nothing when none runs. Returns at once.
     public void interrupt() {
+        List<Execution> executions;
+        synchronized (this) {
+            executions = running();
+        }
+        executions.forEach(this::interrupt);
+    }
+
+    /// Interrupts what runs in one subshell.
+    public void interrupt(String subshell) {
         Optional<Execution> execution;
         synchronized (this) {
-            execution = running;
+            execution = Optional.ofNullable(running.get(Optional.of(subshell)));
         }
         execution.ifPresent(this::interrupt);
     }
@@ -396,8 +446,13 @@ public final class Session {
             execution.interrupted = true;
             var steps = profile.interrupt();
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
-                execution.signalled = true;
-                live.interruptFromOutside();
+                if (execution.subshell.isPresent()) {
+                    // A signal is heard by the main shell's cell, which may be none of this.
+                    live.send(new Frame.Cancel(execution.id));
+                } else {
+                    execution.signalled = true;
+                    live.interruptFromOutside();
+                }
             }), steps.signalAfter().toMillis(), TimeUnit.MILLISECONDS);
             Future<?> _ = clock.schedule(() -> whileRunning(execution, live -> {
                 LOG.log(Level.INFO,
@@ -409,11 +464,11 @@ public final class Session {
             }), steps.killAfter().toMillis(), TimeUnit.MILLISECONDS);
         }
         // The worker itself leaves its wait by the interrupt.
-        execution.attendant.withdrawInputs();
+        execution.attendant.withdrawInputs(execution);
     }
 
     private boolean isRunning(Execution execution) {
-        return running.filter(execution::equals).isPresent();
+        return execution.equals(running.get(execution.subshell));
     }
 
     private synchronized void whileRunning(Execution execution, Consumer<WorkerProcess> step) {
@@ -478,7 +533,7 @@ public final class Session {
                 return;
             }
             name = keptAs.get();
-            if (running.isPresent() || opening) {
+            if (!running.isEmpty() || opening) {
                 LOG.log(Level.WARNING, () -> "no checkpoint \"%s\" is taken: a cell is running".formatted(name));
                 return;
             }
@@ -509,20 +564,19 @@ public final class Session {
         synchronized (this) {
             closed = true;
             current.flatMap(Attendant::worker).ifPresent(live::add);
-            running.flatMap(execution -> execution.attendant.worker()).ifPresent(live::add);
-            busy = running.isPresent();
+            running.values().forEach(execution -> execution.attendant.worker().ifPresent(live::add));
+            busy = !running.isEmpty();
         }
         live.forEach(process -> process.stop(busy ? Duration.ZERO : STOP_GRACE));
     }
 
-    private void executionSettled(Settlement<Frame.Resolve> settlement) {
+    private void executionSettled(Optional<String> subshell, Settlement<Frame.Resolve> settlement) {
         Execution execution;
         Optional<WorkerProcess> worker;
         synchronized (this) {
-            execution = running.orElseThrow();
-            running = Optional.empty();
+            execution = Objects.requireNonNull(running.remove(subshell));
             execution.deadline.ifPresent(due -> due.cancel(false));
-            execution.attendant.rests();
+            execution.attendant.rests(execution);
             worker = execution.attendant.worker();
             if (settlement instanceof Settlement.Resolved || settlement instanceof Settlement.Rejected) {
                 tally.forgive();

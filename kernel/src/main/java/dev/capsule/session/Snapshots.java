@@ -7,9 +7,11 @@ import java.time.ZoneId;
 import java.time.format.DateTimeFormatter;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -69,6 +71,8 @@ final class Snapshots {
     }
 
     private State present;
+    /// The cells that are not settled.
+    private final Set<String> running = new HashSet<>();
     private int lastCount;
     private final List<Snapshot> kept = new ArrayList<>();
     /// What was run last, by count, which a worker that comes of a snapshot may have to be told.
@@ -104,15 +108,15 @@ final class Snapshots {
     /// @param title as messages name it
     void runs(String id, Optional<Integer> count, String title) {
         present = new State(present, new Ran(id, count, title), lastCount);
+        running.add(id);
+    }
+
+    void settled(String id) {
+        running.remove(id);
     }
 
     State present() {
         return present;
-    }
-
-    /// The state before the cell that has just been run.
-    State before() {
-        return present.before == null ? present : present.before;
     }
 
     /// @param after the last cell whose effects it shows; empty when it shows none
@@ -147,13 +151,25 @@ final class Snapshots {
         kept.clear();
     }
 
+    /// The state that shows a cell, those before it, and those of other shells that have been settled since.
+    ///
+    /// @return empty when there is none: it does not show a cell that came before one it shows
     private Optional<State> find(String after) {
-        for (State state = present; state != null; state = state.before) {
-            if (state.cell == null ? after.isEmpty() : state.cell.id().equals(after)) {
-                return Optional.of(state);
+        State found = null;
+        boolean named = false;
+        int unseen = running.size();
+        for (State state = present; state != null && !(named && unseen == 0); state = state.before) {
+            if (state.cell != null && running.contains(state.cell.id())) {
+                if (found != null) {
+                    return Optional.empty();
+                }
+                unseen--;
+            } else if (found == null) {
+                found = state;
             }
+            named |= state.cell == null ? after.isEmpty() : state.cell.id().equals(after);
         }
-        return Optional.empty();
+        return named ? Optional.ofNullable(found) : Optional.empty();
     }
 
     /// The newest snapshot of exactly this state.
@@ -161,7 +177,7 @@ final class Snapshots {
         return kept.reversed().stream().filter(snapshot -> snapshot.state() == state).findFirst();
     }
 
-    /// Where to go from a state that is no more.
+    /// Where to go from a state that is no more. Cells that were running are not among what is lost.
     Optional<Way> from(State wanted) {
         var lost = new ArrayList<String>();
         boolean gone = false;
@@ -171,7 +187,7 @@ final class Snapshots {
                 return Optional.of(new Way(snapshot.get(), lost.reversed(), gone));
             }
             gone |= state.hadSnapshot;
-            if (state.cell != null) {
+            if (state.cell != null && !running.contains(state.cell.id())) {
                 lost.add(state.cell.title());
             }
         }

@@ -26,9 +26,11 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
 
 /// One worker process and the pipes to it (`worker/PROTOCOL.md`, section 1). A thread of its own, `worker-N`, reads
 /// everything that the process writes and calls the [Listener]; the other methods may be called from any thread and
@@ -160,6 +162,9 @@ public final class WorkerProcess {
 
     /// The execution that was sent and is not settled, and when it was sent.
     private volatile Optional<String> running = Optional.empty();
+    /// The same of subshells.
+    private final Set<String> beside = ConcurrentHashMap.newKeySet();
+    private final AtomicLong executionsBegun = new AtomicLong();
     private volatile long startedAtNanos;
 
     // Of thread worker-N.
@@ -168,8 +173,9 @@ public final class WorkerProcess {
     private long lastBatchNanos = lastActivityNanos - BATCH_NANOS;
     private long batchNanos = BATCH_NANOS;
     private OptionalLong silentSinceNanos = OptionalLong.empty();
-    private int frameCount;
+    private long frameCount;
     private long frameBytes;
+    private long begunAtRest;
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
     private long lastTickNanos;
@@ -254,9 +260,16 @@ public final class WorkerProcess {
             case Frame.CommRequest request -> run(request.id(), bytes);
             case Frame.Checkpoint(var id, _) -> run(id, bytes);
             case Frame.Restore(var id, _, _, _) -> run(id, bytes);
-            case Frame.Supply _,Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _ ->
+            case Frame.Supply _,Frame.Offer _,Frame.Complete _,Frame.Inspect _,Frame.IsComplete _,Frame.Keep _,Frame.Inputs _,Frame.Rest _ ->
                 requests.write(bytes);
-            case Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
+            case Frame.InSubshell(_, var request) -> {
+                if (request instanceof Frame.Execute || request instanceof Frame.CommRequest) {
+                    begins();
+                    beside.add(request.id());
+                }
+                yield control.write(bytes) && !parked;
+            }
+            case Frame.EndSubshell _,Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
@@ -264,10 +277,19 @@ public final class WorkerProcess {
         }
     }
 
-    private boolean run(String id, byte[] request) {
+    private void begins() {
         startedAtNanos = System.nanoTime();
+        executionsBegun.incrementAndGet();
+    }
+
+    private boolean run(String id, byte[] request) {
+        begins();
         running = Optional.of(id);
         return requests.write(request) && !parked;
+    }
+
+    private boolean isBusy() {
+        return running.isPresent() || !beside.isEmpty();
     }
 
     private void wake() {
@@ -441,7 +463,7 @@ public final class WorkerProcess {
     private final class Subject implements Ward.Subject {
         @Override
         public boolean busy() {
-            return running.isPresent();
+            return isBusy();
         }
 
         @Override
@@ -533,7 +555,7 @@ public final class WorkerProcess {
             }
         } else if (batching) {
             nanos = Math.max(0, lastBatchNanos + batchNanos - now);
-        } else if (running.isPresent()) {
+        } else if (isBusy()) {
             nanos = Math.max(0, Math.max(startedAtNanos, lastTickNanos) + tickNanos - now);
         } else if (now - lastActivityNanos < LINGER_NANOS) {
             nanos = 2 * SHORTEST_TICK_NANOS;
@@ -541,7 +563,7 @@ public final class WorkerProcess {
             Child.reapOrphans();
             parked = true;
             // Whoever sent a cell before it could see that this thread was parked did not wake it.
-            nanos = running.isPresent() ? 0 : -1;
+            nanos = isBusy() ? 0 : -1;
         }
         poll.await(nanos < 0 ? -1 : (int) TimeUnit.NANOSECONDS.toMillis(nanos + 999_999));
         parked = false;
@@ -640,6 +662,7 @@ public final class WorkerProcess {
             ending = false;
         }
         running = Optional.empty();
+        beside.clear();
         silentSinceNanos = OptionalLong.empty();
         frameCount = 0;
         frameBytes = 0;
@@ -710,12 +733,18 @@ public final class WorkerProcess {
     }
 
     private void checkBudget() {
-        if (running.isEmpty()) {
+        long begun = executionsBegun.get();
+        if (!isBusy()) {
             frameCount = 0;
             frameBytes = 0;
-        } else if (++frameCount > MAX_FRAMES) {
+            begunAtRest = begun;
+            return;
+        }
+        // Of several that run at once nobody knows whose a frame is before it is acted on: they share.
+        long budgets = Math.max(1, begun - begunAtRest);
+        if (++frameCount > MAX_FRAMES * budgets) {
             throw new FrameException("one cell has sent more than its limit of %d frames".formatted(MAX_FRAMES));
-        } else if (frameBytes > MAX_FRAME_BYTES) {
+        } else if (frameBytes > MAX_FRAME_BYTES * budgets) {
             throw new FrameException("one cell has sent more than its limit of %d bytes in frames"
                     .formatted(MAX_FRAME_BYTES));
         }
@@ -774,6 +803,7 @@ public final class WorkerProcess {
             bytesSinceTick = 0;
             lastBatchNanos = System.nanoTime() - BATCH_NANOS;
         } else {
+            beside.remove(id);
             output.flush();
         }
     }
@@ -801,7 +831,7 @@ public final class WorkerProcess {
     /// Makes a worker whose cell takes long write out what it has buffered, the less often the quieter it is.
     private void tick() {
         long now = System.nanoTime();
-        if (running.isEmpty() || now < Math.max(startedAtNanos, lastTickNanos) + tickNanos || control.hasBacklog()) {
+        if (!isBusy() || now < Math.max(startedAtNanos, lastTickNanos) + tickNanos || control.hasBacklog()) {
             return;
         }
         buffering = bytesSinceTick > BLOCK_BUFFERING_BYTES ? Frame.Buffering.BLOCK : Frame.Buffering.LINE;

@@ -1,0 +1,81 @@
+package dev.capsule.session;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Test;
+
+/// Which state a snapshot shows, when several shells run cells at once.
+class SnapshotsTest {
+    private final Snapshots snapshots = new Snapshots(0);
+
+    private void begins(String id) {
+        snapshots.runs(id, Optional.empty(), id);
+    }
+
+    private void runs(String... ids) {
+        for (String id : ids) {
+            begins(id);
+            snapshots.settled(id);
+        }
+    }
+
+    private String wayBack() {
+        return snapshots.from(snapshots.present())
+                .map(way -> way.to().pid() + " without " + way.lost()).orElse("none");
+    }
+
+    @Test
+    void oneShowsWhatWasSettledBeforeIt() {
+        runs("a");
+        assertEquals(List.of(), snapshots.made(1, "a"));
+        assertEquals("1 without []", wayBack());
+        runs("b");
+        assertEquals("1 without [b]", wayBack());
+    }
+
+    @Test
+    void theNextCellMayHaveBeenGivenMeanwhile() {
+        runs("a");
+        begins("b");
+        assertEquals(List.of(), snapshots.made(1, "a"));
+        assertEquals("1 without []", wayBack());
+    }
+
+    /// The main shell's was sent first, and the worker has begun it last.
+    @Test
+    void cellsOfSeveralShellsMayBeginInAnotherOrderThanTheyWereSent() {
+        begins("main");
+        begins("beside");
+        snapshots.settled("beside");
+        snapshots.settled("main");
+        assertEquals(List.of(), snapshots.made(1, "main"));
+        assertEquals(Optional.of(1), snapshots.of(snapshots.present()).map(Snapshots.Snapshot::pid));
+    }
+
+    /// The cell that was sent first has not begun yet: no state that is kept here is without it and with the other.
+    @Test
+    void oneThatShowsOnlyTheLaterOfTwoCellsIsNotKept() {
+        begins("main");
+        runs("beside");
+        assertEquals(List.of(1), snapshots.made(1, "beside"));
+        assertEquals("none", wayBack());
+    }
+
+    @Test
+    void cellsThatRunAreNotAmongWhatIsLost() {
+        runs("a");
+        snapshots.made(1, "a");
+        begins("main");
+        runs("beside");
+        begins("another");
+        assertEquals("1 without [beside]", wayBack());
+    }
+
+    @Test
+    void oneOfAnUnknownCellIsNotKept() {
+        runs("a");
+        assertEquals(List.of(7), snapshots.made(7, "never"));
+    }
+}
