@@ -180,6 +180,7 @@ _FROM_KERNEL = {
     ("signal", "flush"): ({"buffering": str}, 0),
     ("signal", "delivered"): ({"id": str}, 0),
     ("signal", "shutdown"): ({}, 0),
+    ("signal", "begin"): ({}, 0),
     ("signal", "kill"): ({"pid": int, "number": int}, 0),
     ("signal", "inputs"): ({"counts": list}, None),
     ("signal", "rest"): ({}, 0),

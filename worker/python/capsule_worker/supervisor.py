@@ -42,11 +42,12 @@ def start():
         return None
     if os.getpgrp() != os.getpid():
         os.setsid()
+    orders = _begin()
     ready, tell = os.pipe()
     if os.fork():
         os.close(ready)
         try:
-            _supervise(tell)
+            _supervise(orders, tell)
         finally:
             os._exit(1)
     for descriptor in (_ORDERS, _REPORTS, tell):
@@ -58,7 +59,21 @@ def start():
     return kept
 
 
-def _supervise(tell):
+def _begin():
+    """Returns when the kernel has taken charge of this process: only what is started afterwards is in its charge, too."""
+    orders = Incoming(_ORDERS)
+    try:
+        first = orders.next()
+        if first is None:
+            os._exit(0)
+        if frames.kind_of(*first) != ("signal", "begin"):
+            raise frames.FrameError(f"{first[0]} is not the first order for the supervisor")
+    except frames.FrameError as error:
+        die(f"the kernel broke the frame protocol: {error}")
+    return orders
+
+
+def _supervise(orders, tell):
     for descriptor in (3, 4, 5):
         os.close(descriptor)
     select = standard("select")
@@ -72,7 +87,6 @@ def _supervise(tell):
     if _adopt_orphans():
         os.write(tell, b"1")
     os.close(tell)
-    orders = Incoming(_ORDERS)
     poller = select.poll()
     poller.register(woken, select.POLLIN)
     poller.register(_ORDERS, select.POLLIN)

@@ -78,7 +78,7 @@ def data(header, buffers):
 
 
 class Worker:
-    def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True, supervised=False):
+    def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True, supervised=False, begin=True):
         self.encode, decode = frames.encode_json, frames.decode_json
         requests_out, self.requests = _pipe()
         self.frames, frames_in = _pipe()
@@ -123,6 +123,8 @@ class Worker:
         # Whether frames that want to be answered are.
         self.answers = True
         self._open = {self.frames: None, self.out: "stdout", self.err: "stderr"}
+        if supervised and begin:
+            self.send(self.orders, {"signal": "begin"})
         limits = {"header": 4 << 20, "buffers": 256 << 20}
         encodings = ["json", "msgpack"]
         self.send(self.requests, hello or {"signal": "hello", "protocol": 1, "encodings": encodings, "limits": limits})

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 import unittest
+from pathlib import Path
 
 from .client import Worker
 
@@ -46,6 +48,21 @@ class Snapshots(unittest.TestCase):
         self.assertIn("snapshot", self.worker().hello["offers"])
         with Worker() as worker:
             self.assertNotIn("snapshot", worker.hello["offers"])
+
+    def test_nothing_is_started_before_the_kernel_is_in_charge(self):
+        """The live process was started at once, and what a killed kernel's keeper could not find outlived it: where there
+        is no process namespace, it finds what was marked before it was started.
+        """
+        worker = Worker(supervised=True, begin=False, wait=False)
+        self.addCleanup(worker.close)
+        process = f"/proc/{worker.pid}"
+        deadline = time.monotonic() + 20
+        waits_for_orders = ["0x6"]
+        while Path(process, "syscall").read_text().split()[1:2] != waits_for_orders:
+            self.assertLess(time.monotonic(), deadline)
+        self.assertEqual("", Path(process, "task", str(worker.pid), "children").read_text())
+        worker.send(worker.orders, {"signal": "begin"})
+        worker.until(lambda event: event[0] == "hello")
 
     def test_the_state_before_a_death(self):
         worker = self.worker()

@@ -194,8 +194,10 @@ class Crashes(KernelCase):
         for pid in descendants(self.kernel.pid):
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    programs.append(file.read().split(b"\0"))
+                    words = file.read()
             except OSError:
                 continue  # it has just ended
+            if words:  # else it has ended, too, and is about to be waited for
+                programs.append(words.split(b"\0"))
         others = [each for each in programs if b"bwrap" in each[0] or not any(b"capsule_worker" in one for one in each)]
         return sorted(each[0] for each in others), len(programs) - len(others)

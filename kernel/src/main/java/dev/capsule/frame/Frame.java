@@ -186,6 +186,9 @@ public sealed interface Frame {
     /// @param status as `wait(2)` has it
     record Died(int pid, int status) implements FromWorker {}
 
+    /// The process is taken charge of, and may start others.
+    record Begin() implements ToSupervisor {}
+
     record Kill(int pid, int number) implements ToSupervisor {}
 
     record Ready() implements FromWorker {}

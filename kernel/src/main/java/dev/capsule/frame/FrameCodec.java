@@ -91,6 +91,7 @@ public final class FrameCodec {
     /// @return the whole frame
     public static byte[] encode(Frame.ToSupervisor frame) {
         return switch (frame) {
+            case Frame.Begin() -> bytes(Encoding.JSON, List.of(), "signal", "begin");
             case Frame.Kill(var pid, var number) -> bytes(Encoding.JSON, List.of(), "signal", "kill", "pid", pid,
                     "number", number);
         };

@@ -58,6 +58,11 @@ final class Supervisor {
         this.reports = reports;
     }
 
+    /// Lets it start others: it is in the kernel's charge now, and so are they.
+    void begin() {
+        boolean _ = orders.write(FrameCodec.encode(new Frame.Begin()));
+    }
+
     /// What to wait for, to read; negative when it is gone, or never was.
     int descriptor() {
         return reports;

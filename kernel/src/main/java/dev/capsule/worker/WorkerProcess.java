@@ -444,6 +444,7 @@ public final class WorkerProcess {
         if (launch.quota().isPresent()) {
             limit(launch, launch.quota().get(), started);
         }
+        supervisor.begin();
         CompletableFuture<Void> _ = started.exit().handle((_, _) -> {
             exited = true;
             wake();
