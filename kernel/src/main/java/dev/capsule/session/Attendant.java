@@ -296,9 +296,6 @@ final class Attendant implements WorkerProcess.Listener {
 
     private void greet(Frame.Hello hello) {
         synchronized (session) {
-            if (greeted) {
-                throw new FrameException("second hello");
-            }
             session.greeted(hello.languageVersion());
             listens(worker.orElseThrow());
         }
