@@ -19,8 +19,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
     static final String CHECKPOINT_ON_SHUTDOWN = "--checkpoint-on-shutdown";
 
     /// `auto` is IPython when the Python has it.
-    static final List<String> ENGINES = List.of("auto", "ipython", "plain");
-    static final String PLAIN = "plain";
+    static final List<String> ENGINES = List.of(Terms.AUTO, "ipython", "plain");
     static final String DEBUGGER = "--debugger";
 
     /// Small heap, one collector thread and no shared performance file: 70 MB of memory instead of 90. The launcher
@@ -34,7 +33,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.addAll(FLAGS);
         words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
                 python.toString()));
-        Terms.add(words, "--engine", engine, PLAIN);
+        Terms.add(words, "--engine", engine, Terms.AUTO);
         if (debugger) {
             words.addAll(List.of(DEBUGGER, "on"));
         }
@@ -56,7 +55,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
             return Optional.empty();
         }
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                Terms.value(argv, "--engine").orElse(PLAIN), argv.contains(DEBUGGER),
+                Terms.value(argv, "--engine").orElse(Terms.AUTO), argv.contains(DEBUGGER),
                 Terms.value(argv, RESTORE).orElse(""),
                 Terms.value(argv, CHECKPOINT_ON_SHUTDOWN).orElse(""), Terms.of(argv)));
     }

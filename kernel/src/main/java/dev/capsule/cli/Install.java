@@ -59,9 +59,9 @@ final class Install implements Callable<Integer> {
             + "environment's, else the first python3 with IPython, else python3)")
     private @Nullable String python;
 
-    @Option(names = "--engine", paramLabel = "ENGINE", defaultValue = Argv.PLAIN, description = "what gives cells their meaning: ipython (magics, !commands), plain (Python alone), "
-            + "or auto, which is ipython where the Python has IPython (default: ${DEFAULT-VALUE})")
-    private String engine = Argv.PLAIN;
+    @Option(names = "--engine", paramLabel = "ENGINE", description = "what gives cells their meaning: ipython (magics, !commands), plain (Python alone), "
+            + "or auto: ipython where the Python has IPython, else plain (default: auto)")
+    private String engine = Terms.AUTO;
 
     @Option(names = Argv.RESTORE, paramLabel = "NAME|FILE", description = "the checkpoint that each start of the kernel loads, as capsule checkpoint list names it")
     private String restore = "";

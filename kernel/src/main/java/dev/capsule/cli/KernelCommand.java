@@ -84,7 +84,7 @@ final class KernelCommand {
             }
             options.put(name, args.get(i + 1));
         }
-        if (!Argv.ENGINES.contains(options.getOrDefault("--engine", Argv.PLAIN))) {
+        if (!Argv.ENGINES.contains(options.getOrDefault("--engine", Terms.AUTO))) {
             throw new RefusedException("there is no engine " + options.get("--engine") + "\n" + USAGE);
         }
         if (options.containsKey(Argv.CHECKPOINT_ON_SHUTDOWN)) {
@@ -118,7 +118,7 @@ final class KernelCommand {
         Consumer<Event> record = event -> audit.ifPresent(log -> log.record(event));
         var terms = terms(options, record);
         var plan = WorkerPlan.of(new WorkerPlan.Settings(version(), python, worker(),
-                options.getOrDefault("--engine", Argv.PLAIN), terms.profile(), confined(terms.sandbox()),
+                options.getOrDefault("--engine", Terms.AUTO), terms.profile(), confined(terms.sandbox()),
                 network(terms.network()), snapshots(options.getOrDefault("--snapshots", "on")), connectionFile,
                 environment), record);
         var session = new Session(plan, plan.profile(), plan.advice(), plan::remarks, record,

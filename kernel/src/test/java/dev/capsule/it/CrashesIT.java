@@ -2,13 +2,13 @@ package dev.capsule.it;
 
 import java.io.IOException;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.DynamicContainer;
 import org.junit.jupiter.api.TestFactory;
 
 /// Workers that die or talk nonsense.
 class CrashesIT {
     @TestFactory
-    Stream<DynamicTest> crashes() throws IOException, InterruptedException {
-        return new PythonScript("crashes_test").tests();
+    Stream<DynamicContainer> crashes() throws IOException, InterruptedException {
+        return new PythonScript("crashes_test").onEveryKernel();
     }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -20,6 +21,26 @@ record Installation(Path directory, Map<String, String> environment) {
 
     private static final Path JAR = Path.of(Objects.requireNonNull(System.getProperty("capsule.jar"), "capsule.jar"));
     private static final Path JAVA = Path.of(System.getProperty("java.home"), "bin", "java");
+
+    /// The kernels that are installed.
+    enum Kernel {
+        /// As most people have it: IPython, in a sandbox.
+        DEFAULT("capsule-python"), PLAIN("capsule-plain", "--engine", "plain"), UNCONFINED("capsule-unconfined",
+                "--sandbox",
+                "none"), PLAIN_UNCONFINED("capsule-plain-unconfined", "--engine", "plain", "--sandbox", "none");
+
+        private final String kernelName;
+        private final List<String> options;
+
+        Kernel(String kernelName, String... options) {
+            this.kernelName = kernelName;
+            this.options = List.of(options);
+        }
+
+        String kernelName() {
+            return kernelName;
+        }
+    }
 
     /// Variables that would choose another Python, another Jupyter or other settings.
     private static final List<String> PERSONAL = List.of("VIRTUAL_ENV", "CONDA_PREFIX", "CAPSULE_", "PYTHON", "JUPYTER",
@@ -53,15 +74,18 @@ record Installation(Path directory, Map<String, String> environment) {
         environment.put("LC_ALL", "C.UTF-8");
         environment.put("JUPYTER_PATH", prefix.resolve("share/jupyter").toString());
         environment.put("JUPYTER_RUNTIME_DIR", directory.resolve("runtime").toString());
-        environment.put("CAPSULE_KERNEL", "capsule-python");
+        environment.put("CAPSULE_KERNEL", Kernel.DEFAULT.kernelName);
         environment.put("CAPSULE_JAR", JAR.toString());
         environment.put("CAPSULE_JAVA", JAVA.toString());
         var installation = new Installation(directory, environment);
-        var install = installation.run("install", directory, Duration.ofMinutes(1),
-                List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix", prefix.toString(), "--python",
-                        "/usr/bin/python3", "--replace"));
-        if (install.status() != 0) {
-            throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
+        for (var kernel : Kernel.values()) {
+            var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
+                    prefix.toString(), "--python", "/usr/bin/python3", "--name", kernel.kernelName));
+            command.addAll(kernel.options);
+            var install = installation.run("install", directory, Duration.ofMinutes(1), command);
+            if (install.status() != 0) {
+                throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
+            }
         }
         return installation;
     }
@@ -75,6 +99,13 @@ record Installation(Path directory, Map<String, String> environment) {
                 Files.delete(path);
             }
         }
+    }
+
+    /// The same, for clients of another kernel.
+    Installation with(Kernel kernel) {
+        var changed = new HashMap<>(environment);
+        changed.put("CAPSULE_KERNEL", kernel.kernelName);
+        return new Installation(directory, changed);
     }
 
     /// Runs a program to its end in the environment of the clients.

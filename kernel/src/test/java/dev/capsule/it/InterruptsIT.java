@@ -2,13 +2,13 @@ package dev.capsule.it;
 
 import java.io.IOException;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.DynamicContainer;
 import org.junit.jupiter.api.TestFactory;
 
 /// Interrupts of everything a cell can be busy with.
 class InterruptsIT {
     @TestFactory
-    Stream<DynamicTest> interrupts() throws IOException, InterruptedException {
-        return new PythonScript("interrupts_test").tests();
+    Stream<DynamicContainer> interrupts() throws IOException, InterruptedException {
+        return new PythonScript("interrupts_test").onEveryKernel();
     }
 }

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicContainer;
 import org.junit.jupiter.api.DynamicTest;
 
 /// A module of `src/test/python`, each of whose tests becomes a test of JUnit.
@@ -20,11 +21,25 @@ record PythonScript(String module) {
     /// For the whole module; a single test has a limit of its own, in `runner.py`.
     private static final Duration PATIENCE = Duration.ofMinutes(8);
 
-    /// Runs the module now, with the Python that has Debian's Jupyter.
+    /// Runs the module now, with the Python that has Debian's Jupyter, on the kernel that most people have.
     Stream<DynamicTest> tests() throws IOException, InterruptedException {
-        var installation = Installation.get();
-        var results = installation.directory().resolve(module + ".results");
-        var run = installation.run(module, DIRECTORY, PATIENCE,
+        return tests(Installation.Kernel.DEFAULT);
+    }
+
+    /// Runs it on every kernel, one after the other.
+    Stream<DynamicContainer> onEveryKernel() throws IOException, InterruptedException {
+        var containers = new ArrayList<DynamicContainer>();
+        for (var kernel : Installation.Kernel.values()) {
+            containers.add(DynamicContainer.dynamicContainer(kernel.kernelName(), tests(kernel)));
+        }
+        return containers.stream();
+    }
+
+    private Stream<DynamicTest> tests(Installation.Kernel kernel) throws IOException, InterruptedException {
+        var installation = Installation.get().with(kernel);
+        var name = module + "-" + kernel.kernelName();
+        var results = installation.directory().resolve(name + ".results");
+        var run = installation.run(name, DIRECTORY, PATIENCE,
                 List.of("/usr/bin/python3", "-X", "pycache_prefix=" + installation.directory().resolve("pycache"),
                         "runner.py", module, results.toString()));
         var lines = Files.exists(results) ? Files.readAllLines(results) : List.<String>of();

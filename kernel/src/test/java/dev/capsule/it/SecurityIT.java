@@ -2,13 +2,13 @@ package dev.capsule.it;
 
 import java.io.IOException;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.DynamicContainer;
 import org.junit.jupiter.api.TestFactory;
 
 /// Messages and connection files that are wrong.
 class SecurityIT {
     @TestFactory
-    Stream<DynamicTest> security() throws IOException, InterruptedException {
-        return new PythonScript("security_test").tests();
+    Stream<DynamicContainer> security() throws IOException, InterruptedException {
+        return new PythonScript("security_test").onEveryKernel();
     }
 }
