@@ -25,20 +25,26 @@ record Installation(Path directory, Map<String, String> environment) {
     /// The kernels that are installed.
     enum Kernel {
         /// As most people have it: IPython, in a sandbox.
-        DEFAULT("capsule-python"), PLAIN("capsule-plain", "--engine", "plain"), UNCONFINED("capsule-unconfined",
-                "--sandbox",
-                "none"), PLAIN_UNCONFINED("capsule-plain-unconfined", "--engine", "plain", "--sandbox", "none");
+        DEFAULT("capsule-python"), PLAIN("capsule-plain"), UNCONFINED("capsule-unconfined"), PLAIN_UNCONFINED(
+                "capsule-plain-unconfined");
 
         private final String kernelName;
-        private final List<String> options;
 
-        Kernel(String kernelName, String... options) {
+        Kernel(String kernelName) {
             this.kernelName = kernelName;
-            this.options = List.of(options);
         }
 
         String kernelName() {
             return kernelName;
+        }
+
+        private List<String> options() {
+            return switch (this) {
+                case DEFAULT -> List.of();
+                case PLAIN -> List.of("--engine", "plain");
+                case UNCONFINED -> List.of("--sandbox", "none");
+                case PLAIN_UNCONFINED -> List.of("--engine", "plain", "--sandbox", "none");
+            };
         }
     }
 
@@ -81,7 +87,7 @@ record Installation(Path directory, Map<String, String> environment) {
         for (var kernel : Kernel.values()) {
             var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
                     prefix.toString(), "--python", "/usr/bin/python3", "--name", kernel.kernelName));
-            command.addAll(kernel.options);
+            command.addAll(kernel.options());
             var install = installation.run("install", directory, Duration.ofMinutes(1), command);
             if (install.status() != 0) {
                 throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
