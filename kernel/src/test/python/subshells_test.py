@@ -254,6 +254,18 @@ class Subshells(Case):
         self.assertIn("taken back", ended.content["evalue"])
         self.assertEqual("1", self.assert_ok(self.beside("c")).result())
 
+    def test_a_cell_that_ends_with_a_recycled_worker_does_not_bring_it_back(self):
+        # Its success made the worker that was about to end the one that serves, and ended the fresh one.
+        self.ok(
+            "import atexit, threading; stop = threading.Event()\n"
+            "atexit.register(lambda: (stop.set(), threading.Event().wait()))"
+        )
+        running = self.busy("print('waiting', flush=True); stop.wait()", subshell=self.subshell)
+        self.ok("%recycle")
+        self.assert_ok(self.client.finish(running))
+        done = self.ok("'stop' in globals()")
+        self.assertEqual(("False", ""), (done.result(), done.text("stderr")))
+
     def test_what_capsule_itself_does_is_for_the_main_shell(self):
         refused = self.beside("%undo")
         self.assertEqual("UsageError", refused.content["ename"])

@@ -593,7 +593,9 @@ public final class Session {
         }
         remarks.get().forEach(execution.listener::note);
         var outcome = outcome(settlement, execution);
-        succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
+        if (execution.errand.isPresent()) {
+            succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
+        }
         var exceeded = execution.listener.exceeded();
         exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
@@ -614,7 +616,7 @@ public final class Session {
         }
     }
 
-    /// A fresh worker takes the place of the one that serves, or ends.
+    /// A worker has done its errand. If it is a fresh one, it takes the place of the one that serves, or ends.
     private void succeed(Attendant fresh, boolean serves) {
         Optional<WorkerProcess> other;
         synchronized (this) {
