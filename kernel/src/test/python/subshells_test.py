@@ -296,3 +296,17 @@ class Limits(Case):
         self.assertEqual("LimitExceeded", self.client.finish(late).content["ename"])
         self.assert_ok(self.beside("go.set()"))
         self.assert_ok(self.client.finish(running))
+
+    def test_a_question_that_nobody_answers_is_given_up(self):
+        # What it asked of went on for ever: no later question was answered beside a cell, and no snapshot made.
+        self.ok(
+            "class Slow:\n"
+            "    def __dir__(self):\n"
+            "        while True: pass\n"
+            "slow = Slow(); sl_name = 1"
+        )
+        lost = self.client.request("complete_request", {"code": "slow.", "cursor_pos": 5}, subshell=self.subshell)
+        self.assertEqual([], lost.content["matches"])
+        found = self.client.request("complete_request", {"code": "sl_", "cursor_pos": 3}, subshell=self.subshell)
+        self.assertEqual(["sl_name"], found.content["matches"])
+        self.kept()
