@@ -123,12 +123,14 @@ class Connection:
         """Writes encoded frames in one piece, or ends the process if nobody reads them any more."""
         if self._descriptor is None:
             raise Forked("a forked child process cannot show anything in the notebook; print works")
-        if self._sender == get_ident():
+        here = get_ident()
+        if self._sender == here:
             # This is a signal handler or finalizer inside of the loop below.
             self._postponed.append(parts)
             return
         with self._interrupts.shield, self._lock:
-            self._sender = get_ident()
+            # No call comes before it, in which a finalizer could wait for this very lock.
+            self._sender = here
             try:
                 self._write_all(parts)
                 while self._postponed:

@@ -36,7 +36,7 @@ class SessionLoop:
         return self._get()
 
     def restore(self):
-        """Makes it the main thread's loop again, if there is one: asyncio.run() and cells may have set another."""
+        """Makes it this thread's loop again, if there is one: asyncio.run() and cells may have set another."""
         if "asyncio" in sys.modules:
             self._get()
 
@@ -122,7 +122,7 @@ class SessionLoop:
         return run
 
     def uninterrupted(self):
-        """With it, the main thread is not interrupted; what came meanwhile is raised at the end."""
+        """With it, this thread is not interrupted; what came meanwhile is raised at the end."""
         return self._interrupts.shield
 
     def interrupt_in(self, error):

@@ -103,6 +103,37 @@ class Subshells(OnIPython, test_subshells.Subshells):
         self.beside(worker, "go.set()")
         self.assertTrue(worker.finish(running).ok)
 
+    def test_completion_leaves_the_warnings_of_a_running_cell_alone(self):
+        # It used warnings.catch_warnings(), which is for all threads: a cell that did so at the same time was left with a
+        # filter that ignored everything, for the rest of the session.
+        worker = self.worker()
+        worker.run(
+            "import threading, warnings\n"
+            "get_ipython().Completer.use_jedi = False\n"
+            "asked, go, over = (threading.Event() for _ in range(3))\n"
+            "class Slow:\n"
+            "    def __dir__(self):\n"
+            "        warnings.warn('unseen')\n"
+            "        asked.set(); go.wait()\n"
+            "        return ['found']\n"
+            "slow = Slow()"
+        )
+        running = worker.start(
+            "print('waiting', flush=True); before = list(warnings.filters); asked.wait()\n"
+            "with warnings.catch_warnings():\n"
+            "    go.set(); over.wait()"
+        )
+        worker.until_text("waiting")
+        found, _ = worker.ask("complete", "slow.", subshell="s1", cursor=5)
+        self.assertIn("slow.found", found["matches"])
+        self.beside(worker, "over.set()")
+        self.assertTrue(worker.finish(running).ok)
+        said = worker.run("warnings.warn('seen')").text("stderr")
+        self.assertIn("UserWarning: seen", said)
+        self.assertNotIn("unseen", said)
+        worker.ask("complete", "slow.", cursor=5)
+        self.assertEqual("True", worker.run("warnings.filters == before").result())
+
     def test_the_main_shells_outputs_and_counts_are_untouched(self):
         worker = self.worker()
         worker.run("'main'")

@@ -124,6 +124,23 @@ class Subshells(unittest.TestCase):
         self.beside(worker, "go.set()")
         worker.finish(running)
 
+    def test_a_question_is_given_up_when_it_is_cancelled(self):
+        worker = self.worker()
+        worker.run(
+            "class Slow:\n"
+            "    def __dir__(self):\n"
+            "        print('asked', flush=True)\n"
+            "        while True: pass\n"
+            "slow = Slow(); sl_name = 1"
+        )
+        worker.send(worker.control, {"open": "complete", "id": "q1", "cursor": 5, "subshell": "s1"}, b"slow.")
+        worker.until_text("asked")
+        worker.signal("cancel", id="q1")
+        given_up = worker.finish("q1")
+        self.assertEqual("KeyboardInterrupt", given_up.ename)
+        found, _ = worker.ask("complete", "sl_", subshell="s1", cursor=3)
+        self.assertEqual(["sl_name"], found["matches"])
+
     def test_its_event_loop_is_its_own_and_goes_on_between_cells(self):
         worker = self.worker()
         running = self.busy(worker)

@@ -267,6 +267,17 @@ class Plain(Case):
             self.assertIn("protocol", done.content["evalue"])
         self.assert_runs()
 
+    def test_a_malformed_answer_is_an_answer_all_the_same(self):
+        # The worker was ended for it, but the client got no reply, and the kernel was busy for ever.
+        for data in (b"[]", b'{"type":"event"}'):
+            self.dap.body("debugInfo")
+            self.assert_ok(
+                self.client.execute(f"import sys; sys.modules['capsule_worker.debugger']._checked = lambda _: {data!r}")
+            )
+            self.assertFalse(self.dap.ask("debugInfo")["success"])
+            # The snapshot that took its place has the same.
+            self.assert_ok(self.client.execute("%recycle"))
+
     def test_kernel_info_says_so(self):
         self.assertIn("debugger", self.client.request("kernel_info_request").content["supported_features"])
 

@@ -254,6 +254,18 @@ class Subshells(Case):
         self.assertIn("taken back", ended.content["evalue"])
         self.assertEqual("1", self.assert_ok(self.beside("c")).result())
 
+    def test_a_cell_that_ends_with_a_recycled_worker_does_not_bring_it_back(self):
+        # Its success made the worker that was about to end the one that serves, and ended the fresh one.
+        self.ok(
+            "import atexit, threading; stop = threading.Event()\n"
+            "atexit.register(lambda: (stop.set(), threading.Event().wait()))"
+        )
+        running = self.busy("print('waiting', flush=True); stop.wait()", subshell=self.subshell)
+        self.ok("%recycle")
+        self.assert_ok(self.client.finish(running))
+        done = self.ok("'stop' in globals()")
+        self.assertEqual(("False", ""), (done.result(), done.text("stderr")))
+
     def test_what_capsule_itself_does_is_for_the_main_shell(self):
         refused = self.beside("%undo")
         self.assertEqual("UsageError", refused.content["ename"])
@@ -284,3 +296,17 @@ class Limits(Case):
         self.assertEqual("LimitExceeded", self.client.finish(late).content["ename"])
         self.assert_ok(self.beside("go.set()"))
         self.assert_ok(self.client.finish(running))
+
+    def test_a_question_that_nobody_answers_is_given_up(self):
+        # What it asked of went on for ever: no later question was answered beside a cell, and no snapshot made.
+        self.ok(
+            "class Slow:\n"
+            "    def __dir__(self):\n"
+            "        while True: pass\n"
+            "slow = Slow(); sl_name = 1"
+        )
+        lost = self.client.request("complete_request", {"code": "slow.", "cursor_pos": 5}, subshell=self.subshell)
+        self.assertEqual([], lost.content["matches"])
+        found = self.client.request("complete_request", {"code": "sl_", "cursor_pos": 3}, subshell=self.subshell)
+        self.assertEqual(["sl_name"], found.content["matches"])
+        self.kept()

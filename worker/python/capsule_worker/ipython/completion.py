@@ -3,10 +3,11 @@
 import sys
 import threading
 import warnings
+from _thread import get_ident
 from importlib.machinery import PathFinder
 
 from IPython.core import completer
-from IPython.core.completer import IPCompleter, provisionalcompleter, rectify_completions
+from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
 
@@ -17,8 +18,8 @@ _UNKNOWN = "<unknown>"
 
 
 class Completion:
-    """Any thread; one at a time is served. What jedi does not find, or not in time, IPython alone answers; a late jedi goes on until it
-    ends, and is not asked meanwhile.
+    """Any thread; one at a time is served. What jedi does not find, or not in time, IPython alone answers; a late jedi
+    goes on until it ends, and is not asked meanwhile.
     """
 
     def __init__(self, shell):
@@ -87,9 +88,39 @@ def _load_jedi():
         completer.JEDI_INSTALLED = True
 
 
+class _Quiet:
+    """With it, a thread warns of nothing. warnings.catch_warnings() is for all threads: a cell that runs beside, and uses
+    it too, would be left with filters that are not its own.
+    """
+
+    def __init__(self):
+        self._threads = set()
+        # In the place of a pattern for the text of a warning.
+        self._filter = ("ignore", self, Warning, None, 0)
+
+    def match(self, text):
+        return get_ident() in self._threads
+
+    def __enter__(self):
+        # A cell may put others before it, or take it away.
+        if warnings.filters[:1] != [self._filter]:
+            warnings.filters.insert(0, self._filter)
+        self._threads.add(get_ident())
+
+    def __exit__(self, *_):
+        self._threads.discard(get_ident())
+        if not self._threads:
+            try:
+                warnings.filters.remove(self._filter)
+            except ValueError:
+                pass  # a cell has put back its own
+
+
+_quiet = _Quiet()
+
+
 def _ask(asked, text, cursor):
-    with provisionalcompleter(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _quiet:
         found = list(rectify_completions(text, asked.completions(text, cursor)))
     # Of one with the type `magic` and one without, only the text counts.
     kinds = {}

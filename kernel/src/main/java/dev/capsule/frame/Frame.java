@@ -18,7 +18,7 @@ public sealed interface Frame {
     /// Longer ids and targets of comms are refused.
     int MAX_COMM_NAME_CHARS = 256;
 
-    /// From the kernel. [InSubshell] and [Cancel] to [Refuse] go on control, the rest on requests.
+    /// From the kernel. [InSubshell], [EndSubshell] and [Cancel] to [Refuse] go on control, the rest on requests.
     sealed interface ToWorker extends Frame {}
 
     /// What one shell or another serves, in its turn.

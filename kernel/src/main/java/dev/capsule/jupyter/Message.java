@@ -42,6 +42,11 @@ public record Message(List<byte[]> identities, Header header, byte[] parentHeade
                 parts.subList(5, parts.size()));
     }
 
+    /// The same without content, metadata and buffers: what an answer needs of it.
+    public Message head() {
+        return new Message(identities, header, parentHeader, Content.empty(), Content.empty(), List.of());
+    }
+
     private static void requireObject(String what, byte[] json) {
         if (!Arrays.equals(json, Content.empty())) {
             Json.parse(what, json);

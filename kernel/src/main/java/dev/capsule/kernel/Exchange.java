@@ -21,7 +21,8 @@ final class Exchange implements AutoCloseable {
     private final Iopub iopub;
 
     Exchange(Message request, RouterSocket socket, Wire wire, Iopub iopub) {
-        this.request = request;
+        // Late output needs it long after, when a comm's buffers would fill the memory.
+        this.request = request.head();
         this.socket = socket;
         this.wire = wire;
         this.iopub = iopub;

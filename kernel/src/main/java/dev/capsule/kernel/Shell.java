@@ -104,7 +104,7 @@ final class Shell {
     void submit(Message message, RouterSocket shell, RouterSocket stdinSocket) {
         var turn = new Turn(message, shell, stdinSocket, System.nanoTime(), false);
         synchronized (this) {
-            if (aside.isEmpty()) {
+            if (aside.isEmpty() && turn.asks()) {
                 abortWaiting(earlier -> earlier.isOutdatedBy(turn));
             }
             waiting.add(turn);
@@ -173,7 +173,12 @@ final class Shell {
             if (isEnded()) {
                 throw Shells.unknown(subshell.orElseThrow());
             }
-            return answer(turn, exchange, Request.parse(turn.message()));
+            boolean answered = answer(turn, exchange, Request.parse(turn.message()));
+            if (!answered && isEnded()) {
+                // Who ended the shell may have come too early to interrupt what has just begun.
+                session.interrupt(subshell.orElseThrow());
+            }
+            return answered;
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
             refuse(turn, exchange, "BadRequest", e.getMessage());

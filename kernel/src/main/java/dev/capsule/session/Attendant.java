@@ -318,8 +318,9 @@ final class Attendant implements WorkerProcess.Listener {
     /// The execution with this id; late output of one that is long forgotten goes to the last.
     private Execution emitter(String id) {
         synchronized (session) {
-            var known = Optional.ofNullable(cells.get(id));
-            return known.or(() -> Optional.ofNullable(handlings.get(id)))
+            return Optional.ofNullable(cells.get(id)).or(() -> Optional.ofNullable(handlings.get(id)))
+                    // One that runs for long may be older than all that are remembered.
+                    .or(() -> running(id))
                     .or(() -> last.filter(_ -> promises.issued(id)))
                     .orElseThrow(() -> new FrameException("frame for the execution " + id + ", which never was"));
         }

@@ -5,7 +5,6 @@ import dev.capsule.frame.Frame;
 import dev.capsule.promise.Settlement;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Consumer;
@@ -29,14 +28,7 @@ final class Debugging {
     private volatile Consumer<byte[]> events = _ -> {};
     private boolean started;
     /// The last `setBreakpoints` of each source.
-    private final Map<String, byte[]> breakpoints = new LinkedHashMap<>() {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<String, byte[]> eldest) {
-            return size() > MAX_SOURCES;
-        }
-    };
+    private final Map<String, byte[]> breakpoints = Bounded.map(MAX_SOURCES);
 
     Debugging(Session session, Outlet outlet) {
         this.session = session;
@@ -54,8 +46,14 @@ final class Debugging {
     }
 
     void ask(Attendant attendant, DebugRequest request, Consumer<Answers.Debugged> answer) {
-        attendant.ask(DEADLINE, id -> new Frame.Debug(id, request.json()),
-                settlement -> answer.accept(answer(request, settlement)));
+        attendant.ask(DEADLINE, id -> new Frame.Debug(id, request.json()), settlement -> {
+            Answers.Debugged said = new Answers.Debugged.Failed("the debugger's answer is malformed");
+            try {
+                said = answer(request, settlement);
+            } finally {
+                answer.accept(said);
+            }
+        });
     }
 
     private Answers.Debugged answer(DebugRequest request, Settlement<Frame.Resolve> settlement) {

@@ -27,6 +27,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import java.util.function.Function;
 import java.util.function.Supplier;
@@ -373,7 +374,11 @@ public final class Session {
                 clock.execute(() -> answer.accept(Optional.empty()));
                 return;
             }
-            attendant.ask(QUESTION_DEADLINE, id -> to(subshell, question.apply(id)), settlement -> {
+            var asked = new AtomicReference<String>();
+            attendant.ask(QUESTION_DEADLINE, id -> {
+                asked.set(id);
+                return to(subshell, question.apply(id));
+            }, settlement -> {
                 Optional<T> value = Optional.empty();
                 try {
                     if (settlement instanceof Settlement.Resolved<Frame.Resolve>(var resolve)) {
@@ -381,12 +386,19 @@ public final class Session {
                     }
                 } finally {
                     answer.accept(value);
-                    if (subshell.isPresent()) {
+                    if (settlement instanceof Settlement.TimedOut) {
+                        giveUp(attendant, Objects.requireNonNull(asked.get()));
+                    } else if (subshell.isPresent()) {
                         rests(attendant);
                     }
                 }
             });
         }
+    }
+
+    /// The worker would go on with it for ever, perhaps, before it answers another or makes a snapshot.
+    private synchronized void giveUp(Attendant attendant, String question) {
+        attendant.send(new Frame.Cancel(question));
     }
 
     private synchronized void rests(Attendant attendant) {
@@ -593,7 +605,9 @@ public final class Session {
         }
         remarks.get().forEach(execution.listener::note);
         var outcome = outcome(settlement, execution);
-        succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
+        if (execution.errand.isPresent()) {
+            succeed(execution.attendant, outcome instanceof Outcome.Succeeded);
+        }
         var exceeded = execution.listener.exceeded();
         exceeded.ifPresent(limit -> audit.accept(
                 new Event.LimitHit(limit.key(), limit.value(profile.limits()), execution.count)));
@@ -614,7 +628,7 @@ public final class Session {
         }
     }
 
-    /// A fresh worker takes the place of the one that serves, or ends.
+    /// A worker has done its errand. If it is a fresh one, it takes the place of the one that serves, or ends.
     private void succeed(Attendant fresh, boolean serves) {
         Optional<WorkerProcess> other;
         synchronized (this) {
