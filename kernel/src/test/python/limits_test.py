@@ -14,7 +14,7 @@ from kernels import Kernel, Watch, descendants
 from wire import Client
 
 LIMITS = {
-    "memory": "192 MiB",
+    "memory": "256 MiB",
     "processes": 40,
     "descriptors": 256,
     "fileSize": "16 MiB",
@@ -330,7 +330,7 @@ class Room(Limits):
             "import subprocess, sys\n"
             "child = subprocess.Popen([sys.executable, '-c', 'x = b\"x\" * (60 << 20); print(flush=True); input()'],"
             " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
-            "child.stdout.readline()\nhoard = b'x' * (150 << 20)\nwhile True: pass",
+            "child.stdout.readline()\nhoard = b'x' * (200 << 20)\nwhile True: pass",
             "memory",
             name="LimitExceeded",
         )

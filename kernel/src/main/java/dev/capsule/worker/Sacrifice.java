@@ -11,8 +11,8 @@ import java.nio.file.Path;
 enum Sacrifice {
     /// Before all else.
     FIRST(100),
-    /// Before what is not larger by more than about half of the limit.
-    SECOND(60),
+    /// Before what is not larger by more than two fifths of the limit.
+    SECOND(40),
     /// As any other.
     NONE(0);
 

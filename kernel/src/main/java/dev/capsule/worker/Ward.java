@@ -85,6 +85,8 @@ final class Ward {
 
     // Of thread watchdog.
     private boolean following;
+    /// Whether the last look found a process ended for its memory that was no snapshot as far as was known.
+    private boolean unexplained;
     private long lookedAtNanos = System.nanoTime();
     private long costNanos;
     private long fullSinceNanos = -1;
@@ -263,10 +265,16 @@ final class Ward {
         if (group.isPresent()) {
             var kills = kills();
             boolean concernsOthers = kills.concernsOthers(known);
-            known = kills;
-            if (concernsOthers) {
-                killedAtNanos = now;
-                subject.curtailed(Limit.MEMORY);
+            if (concernsOthers && !unexplained) {
+                // The end of a snapshot is told a moment after the system has counted it.
+                unexplained = true;
+            } else {
+                unexplained = false;
+                known = kills;
+                if (concernsOthers) {
+                    killedAtNanos = now;
+                    subject.curtailed(Limit.MEMORY);
+                }
             }
             makeRoom();
         } else {
@@ -280,7 +288,7 @@ final class Ward {
                 exceeded(growth.limit());
             }
         }
-        return tasks > own + 1;
+        return unexplained || tasks > own + 1;
     }
 
     /// Ends the snapshots that alone have files open which cells have removed and closed.
