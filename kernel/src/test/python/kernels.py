@@ -20,6 +20,14 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 # Seconds after which a test gives up on something that should take milliseconds.
 PATIENCE = 30
 
+UNCONFINED = "unconfined" in KERNEL_NAME
+
+
+def is_first_warning(message):
+    """Whether a message, or an output, is what a kernel without a sandbox says with its first cell."""
+    text = message.get("content", message).get("text", "")
+    return UNCONFINED and isinstance(text, str) and text.startswith("[Capsule: this kernel is not sandboxed")
+
 
 def free_ports(count):
     """Ports of the loopback interface that nobody listened on a moment ago."""

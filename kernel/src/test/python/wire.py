@@ -8,7 +8,7 @@ from itertools import groupby
 import zmq
 from jupyter_client.session import Session
 from jupyter_kernel_test.msgspec_v5 import schema_fragments, validate_message
-from kernels import PATIENCE, Kernel
+from kernels import PATIENCE, Kernel, is_first_warning
 
 
 class Exchange:
@@ -156,6 +156,8 @@ class Client:
         identities, frames = self.session.feed_identities(socket.recv_multipart(copy=False), copy=False)
         message = self.session.deserialize(frames, content=True, copy=False)
         message["identities"] = identities
+        if is_first_warning(message):
+            return
         self.everything.append(message)
         if self.validating:
             _validate(message)

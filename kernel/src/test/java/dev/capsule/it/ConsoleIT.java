@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class ConsoleIT {
     @TestFactory
     Stream<DynamicContainer> console() throws IOException, InterruptedException {
-        return new PythonScript("console_test").onEveryKernel();
+        return new PythonScript("console_test").testsOn(Installation.Kernel.values());
     }
 }

@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class CrashesIT {
     @TestFactory
     Stream<DynamicContainer> crashes() throws IOException, InterruptedException {
-        return new PythonScript("crashes_test").onEveryKernel();
+        return new PythonScript("crashes_test").testsOn(Installation.Kernel.values());
     }
 }

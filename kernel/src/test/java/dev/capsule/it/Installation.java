@@ -107,10 +107,11 @@ record Installation(Path directory, Map<String, String> environment) {
         }
     }
 
-    /// The same, for clients of another kernel.
-    Installation with(Kernel kernel) {
+    /// The same for clients of one of its kernels, in a home of their own.
+    Installation with(Kernel kernel, String home) throws IOException {
         var changed = new HashMap<>(environment);
         changed.put("CAPSULE_KERNEL", kernel.kernelName);
+        changed.put("HOME", Files.createDirectories(directory.resolve("homes").resolve(home)).toString());
         return new Installation(directory, changed);
     }
 

@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class InterruptsIT {
     @TestFactory
     Stream<DynamicContainer> interrupts() throws IOException, InterruptedException {
-        return new PythonScript("interrupts_test").onEveryKernel();
+        return new PythonScript("interrupts_test").testsOn(Installation.Kernel.values());
     }
 }

@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class NbclientIT {
     @TestFactory
     Stream<DynamicContainer> notebooks() throws IOException, InterruptedException {
-        return new PythonScript("nbclient_test").onEveryKernel();
+        return new PythonScript("nbclient_test").testsOn(Installation.Kernel.values());
     }
 }

@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class ProtocolIT {
     @TestFactory
     Stream<DynamicContainer> protocol() throws IOException, InterruptedException {
-        return new PythonScript("protocol_test").onEveryKernel();
+        return new PythonScript("protocol_test").testsOn(Installation.Kernel.values());
     }
 }

@@ -9,6 +9,6 @@ import org.junit.jupiter.api.TestFactory;
 class PublicSuiteIT {
     @TestFactory
     Stream<DynamicContainer> publicSuite() throws IOException, InterruptedException {
-        return new PythonScript("kernel_test").onEveryKernel();
+        return new PythonScript("kernel_test").testsOn(Installation.Kernel.values());
     }
 }

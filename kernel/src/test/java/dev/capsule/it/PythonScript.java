@@ -26,18 +26,18 @@ record PythonScript(String module) {
         return tests(Installation.Kernel.DEFAULT);
     }
 
-    /// Runs it on every kernel, one after the other.
-    Stream<DynamicContainer> onEveryKernel() throws IOException, InterruptedException {
+    /// Runs it on several kernels, one after the other.
+    Stream<DynamicContainer> testsOn(Installation.Kernel... kernels) throws IOException, InterruptedException {
         var containers = new ArrayList<DynamicContainer>();
-        for (var kernel : Installation.Kernel.values()) {
+        for (var kernel : kernels) {
             containers.add(DynamicContainer.dynamicContainer(kernel.kernelName(), tests(kernel)));
         }
         return containers.stream();
     }
 
     private Stream<DynamicTest> tests(Installation.Kernel kernel) throws IOException, InterruptedException {
-        var installation = Installation.get().with(kernel);
         var name = module + "-" + kernel.kernelName();
+        var installation = Installation.get().with(kernel, name);
         var results = installation.directory().resolve(name + ".results");
         var run = installation.run(name, DIRECTORY, PATIENCE,
                 List.of("/usr/bin/python3", "-X", "pycache_prefix=" + installation.directory().resolve("pycache"),

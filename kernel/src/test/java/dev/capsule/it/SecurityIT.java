@@ -9,6 +9,7 @@ import org.junit.jupiter.api.TestFactory;
 class SecurityIT {
     @TestFactory
     Stream<DynamicContainer> security() throws IOException, InterruptedException {
-        return new PythonScript("security_test").onEveryKernel();
+        return new PythonScript("security_test").testsOn(Installation.Kernel.DEFAULT,
+                Installation.Kernel.PLAIN_UNCONFINED);
     }
 }
