@@ -337,6 +337,16 @@ class Widgets(unittest.TestCase):
         # It is for notebooks, where the other draws one of characters.
         self.assertEqual("", text(published, "stderr"))
 
+    def test_libraries_that_look_for_ipykernel(self):
+        """tqdm.auto drew a bar of characters, and rich took this for a terminal."""
+        published = self.front.run("from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass")
+        self.assertIn("display_data", types(published))
+        said = "type(get_ipython()).__name__, 'IPKernelApp' in get_ipython().config, type(get_ipython()).__mro__[1].__name__"
+        [shown] = self.front.run(said)
+        self.assertEqual(
+            "('ZMQInteractiveShell', True, 'InteractiveShell')", shown["content"]["data"]["text/plain"]
+        )
+
     ECHO = (
         "def opened(comm, message):\n"
         "    def echo(message):\n"
@@ -494,6 +504,9 @@ class Apart(unittest.TestCase):
             self.assertIn(note, plain["text/plain"])
             self.assertIn(how, plain["text/plain"])
             self.assertEqual([], front.run("s.value = 7"))
+            # Who chooses between a widget and text takes text.
+            published = front.run("from tqdm.auto import tqdm\nfor _ in tqdm(range(3)): pass")
+            self.assertIn("3/3", text(published, "stderr"))
             self.assertEqual({}, front.comm_info())
             published = front.finish(front.send("comm_open", "c-1", target_name="jupyter.widget.control"))
             self.assertEqual(["comm_close"], types(published))

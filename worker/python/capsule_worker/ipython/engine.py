@@ -14,9 +14,12 @@ from .. import displays, tracebacks
 from ..namespace import own_variables
 from . import profile
 from .completion import Completion
-from .shell import Shell
+from .shell import Shell, pose
 
 _INLINE = "matplotlib_inline"
+
+# Set by the kernel where widgets can be shown.
+_COMMS = "CAPSULE_COMMS"
 
 
 class IPythonEngine:
@@ -34,6 +37,8 @@ class IPythonEngine:
             interactiveshell.PickleShareDB = lambda root: None  # see Shell.db
         own = profile.profile()
         config, errors = profile.config(own.location)
+        if os.environ.get(_COMMS) == "allowed":
+            pose(config)
         self._shell = Shell.instance(ipython_dir=profile.ipython_folder(), profile_dir=own, config=config)
         self._shell.run_on(loop)
         self._completion = Completion(self._shell)

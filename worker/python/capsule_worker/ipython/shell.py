@@ -7,6 +7,7 @@ import threading
 from _thread import RLock, get_ident
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
+from types import ModuleType
 
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
@@ -22,6 +23,7 @@ from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.payload import PayloadManager
 from traitlets import Any, CBool, Instance, Type, default, observe
+from traitlets.config import Config
 
 from .. import comms, displays, formatting, sources, tracebacks
 from ..connection import Forked
@@ -231,6 +233,16 @@ class Runner:
 
     def __str__(self):
         return "asyncio"
+
+
+def pose(config):
+    """Libraries such as tqdm and rich show a widget only in ipykernel's shell, which they know by its class's name, by its
+    module or by a section of its configuration."""
+    Shell.__name__ = Shell.__qualname__ = "ZMQInteractiveShell"
+    module = ModuleType("ipykernel.zmqshell")
+    module.ZMQInteractiveShell, module.ZMQDisplayPublisher = Shell, Publisher
+    sys.modules.setdefault(module.__name__, module)
+    config.setdefault("IPKernelApp", Config())
 
 
 class Shell(InteractiveShell):

@@ -42,10 +42,11 @@ final class WorkerPlan implements Launches {
 
     private static final Path BASH = Path.of("/bin/bash");
     private static final String ENGINE = "CAPSULE_ENGINE";
+    /// Set where widgets can be shown.
+    private static final String COMMS = "CAPSULE_COMMS";
 
     /// What tells a program about language and time, and is nobody's secret.
-    private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "SHELL", "CAPSULE_ENCODING",
-            ENGINE);
+    private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "SHELL", "CAPSULE_ENCODING");
 
     /// How the cells are to be kept in, as it was asked for when the kernel was launched or installed.
     sealed interface Confined {
@@ -273,7 +274,7 @@ final class WorkerPlan implements Launches {
     private Decision unsandboxed() {
         var setpriv = Optional.of(Path.of("/usr/bin/setpriv")).filter(Files::isExecutable);
         var environment = new HashMap<>(settings.environment);
-        environment.put(ENGINE, settings.engine);
+        instruct(environment);
         return new Decision.Unsandboxed(Launch.unsandboxed(command(), setpriv, environment, directory()));
     }
 
@@ -287,6 +288,15 @@ final class WorkerPlan implements Launches {
                                     : Optional.empty());
             case Probe.Result.Unavailable unavailable -> new Decision.Refused(unavailable.message());
         };
+    }
+
+    /// Adds what the worker's program is told.
+    private void instruct(Map<String, String> environment) {
+        environment.put(ENGINE, settings.engine);
+        switch (profile.outputs().comms()) {
+            case ALLOWED -> environment.put(COMMS, "allowed");
+            case WITHHELD -> environment.remove(COMMS);
+        }
     }
 
     private List<String> command() {
@@ -306,10 +316,10 @@ final class WorkerPlan implements Launches {
         // With the directory that its package is found in.
         readOnly.add(settings.worker.toRealPath().resolve("../..").normalize());
         var environment = new HashMap<>(settings.environment);
-        environment.put(ENGINE, settings.engine);
         // The user's own may be anywhere.
         environment.put("SHELL", Files.isExecutable(BASH) ? BASH.toString() : "/bin/sh");
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
+        instruct(environment);
         if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {
             // Each output is in a frame of its own, and cannot use a script that another one has brought.
             environment.put("PLOTLY_RENDERER", "notebook_connected");
