@@ -17,6 +17,27 @@ def uncoloured(text):
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
+class Packages(unittest.TestCase):
+    def test_cannot_be_fetched_without_a_network(self):
+        with ipython(CAPSULE_OFFLINE="1") as worker:
+            for line, program in (
+                ("%pip install 'a b'", f"{sys.executable} -m pip install 'a b'"),
+                ("%pip -q download x", f"{sys.executable} -m pip -q download x"),
+                ("%conda install y", "conda install y"),
+            ):
+                with self.subTest(line):
+                    cell = worker.run(line)
+                    self.assertEqual("UsageError", cell.ename)
+                    self.assertIn("have no network", cell.header["evalue"])
+                    self.assertTrue(cell.header["evalue"].endswith("restart the kernel:\n  " + program), cell.header["evalue"])
+            self.assertIn("pip", worker.run("%pip --version").text())
+            self.assertIn("pip", worker.run("%pip install --no-index --dry-run pip").text())
+
+    def test_are_fetched_by_pip_itself_where_there_is_one(self):
+        with ipython() as worker:
+            self.assertIn("Usage:", worker.run("%pip install --help").text())
+
+
 class Choice(unittest.TestCase):
     def worker(self, engine, *files, **environment):
         """A worker with modules of its own: pairs of a path and a text."""

@@ -1,6 +1,7 @@
 """Magics that IPython leaves to the front end."""
 
 import os
+import sys
 
 from IPython.core import page
 from IPython.core.error import UsageError
@@ -10,6 +11,36 @@ from IPython.core.magics.code import MacroToEdit
 from IPython.utils import openpy
 
 from .. import displays
+
+_INSTALLERS = ("pip", "conda", "mamba", "micromamba", "uv")
+_FETCHING = ("install", "download", "wheel", "index", "search", "create", "update", "upgrade", "sync", "add")
+
+
+def register(shell):
+    """Adds what is here to a shell's magics."""
+    shell.register_magics(WorkerMagics)
+    shell.magics_manager.register_alias("ed", "edit")
+    # Set by the kernel where cells have no network.
+    if os.environ.get("CAPSULE_OFFLINE"):
+        lines = shell.magics_manager.magics["line"]
+        for name in _INSTALLERS:
+            if name in lines:
+                shell.magics_manager.register_function(_offline(name, lines[name]), "line", name)
+
+
+def _offline(name, magic):
+    def run(line):
+        words = line.split()
+        if "--no-index" not in words and any(word in _FETCHING for word in words[:2]):
+            program = f"{sys.executable} -m pip" if name == "pip" else name
+            raise UsageError(
+                f"%{name} cannot fetch anything: the cells of this kernel have no network, and for them the directories of "
+                f"Python are read-only. Run this in a terminal, then restart the kernel:\n  {program} {line.strip()}"
+            )
+        return magic(line)
+
+    run.__doc__ = magic.__doc__
+    return run
 
 
 @magics_class

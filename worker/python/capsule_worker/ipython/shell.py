@@ -333,11 +333,10 @@ class Shell(InteractiveShell):
         self.configurables.append(self.payload_manager)
 
     def init_magics(self):
-        from .magics import WorkerMagics
+        from . import magics
 
         super().init_magics()
-        self.register_magics(WorkerMagics)
-        self.magics_manager.register_alias("ed", "edit")
+        magics.register(self)
 
     @default("exiter")
     def _default_exiter(self):

@@ -44,6 +44,8 @@ final class WorkerPlan implements Launches {
     private static final String ENGINE = "CAPSULE_ENGINE";
     /// Set where widgets can be shown.
     private static final String COMMS = "CAPSULE_COMMS";
+    /// Set where cells have no network.
+    private static final String OFFLINE = "CAPSULE_OFFLINE";
 
     /// What tells a program about language and time, and is nobody's secret.
     private static final List<String> PASSED_ON = List.of("TZ", "LANG", "LANGUAGE", "SHELL", "CAPSULE_ENCODING");
@@ -320,6 +322,11 @@ final class WorkerPlan implements Launches {
         environment.put("SHELL", Files.isExecutable(BASH) ? BASH.toString() : "/bin/sh");
         environment.keySet().removeIf(name -> !PASSED_ON.contains(name) && !name.startsWith("LC_"));
         instruct(environment);
+        if (profile.network() == Network.NONE) {
+            environment.put(OFFLINE, "1");
+            // It would try for half a minute.
+            environment.put("PIP_RETRIES", "0");
+        }
         if (profile.outputs().mimeTypes() instanceof Profile.MimeTypes.Only) {
             // Each output is in a frame of its own, and cannot use a script that another one has brought.
             environment.put("PLOTLY_RENDERER", "notebook_connected");
