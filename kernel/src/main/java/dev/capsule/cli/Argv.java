@@ -31,8 +31,25 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         var words = new ArrayList<String>();
         words.add(java.toString());
         words.addAll(FLAGS);
-        words.addAll(List.of("-jar", jar.toString(), "kernel", "-f", "{connection_file}", "--python",
-                python.toString()));
+        // Where the cache is missing, or of another JDK, the JVM goes on without it, and need not tell everybody.
+        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-jar", jar.toString()));
+        words.addAll(kernel("{connection_file}"));
+        return words;
+    }
+
+    /// The same kernel without a state that it begins with or leaves.
+    Argv plain() {
+        return new Argv(java, jar, python, engine, debugger, "", "", terms);
+    }
+
+    /// What the JVM has written down of a [Rehearsal].
+    Path cache() {
+        return jar.resolveSibling("capsule-" + Runtime.version() + ".aot");
+    }
+
+    /// The arguments of the program itself.
+    List<String> kernel(String connectionFile) {
+        var words = new ArrayList<>(List.of("kernel", "-f", connectionFile, "--python", python.toString()));
         Terms.add(words, "--engine", engine, Terms.AUTO);
         if (debugger) {
             words.addAll(List.of(DEBUGGER, "on"));

@@ -126,6 +126,7 @@ final class Install implements Callable<Integer> {
             return 0;
         }
         compile(releases.add(host.program()), argv.python());
+        rehearse(argv);
         write(directory, spec);
         releases.deleteUnused(target.kernels());
         report(directory, spec, argv, chosen, allowed);
@@ -164,6 +165,12 @@ final class Install implements Callable<Integer> {
     private void compile(Path release, Path interpreter) {
         Interpreter.compile(interpreter, release.resolve(Program.WORKER), host.env()).ifPresent(problem -> err.println(
                 "capsule: warning: the worker's modules could not be compiled in advance; each start takes longer: "
+                        + problem));
+    }
+
+    private void rehearse(Argv argv) {
+        Rehearsal.hold(host.processes(), argv.plain(), host.env()).ifPresent(problem -> err.println(
+                "capsule: warning: there is no cache for the start of this kernel; each start takes longer: "
                         + problem));
     }
 

@@ -39,8 +39,10 @@ final class KernelCommand {
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
             + " [--network none|host] [--snapshots on|off] [--debugger on|off]"
             + " [--restore NAME|FILE] [--checkpoint-on-shutdown NAME]";
+    /// Of `install` alone, so not in the usage.
+    static final String REHEARSE = "--rehearse";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN);
+            "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN, REHEARSE);
     /// Below the user's data directory.
     static final String CHECKPOINTS = "checkpoints";
 
@@ -141,6 +143,9 @@ final class KernelCommand {
             end(kernel);
             audit.ifPresent(Audit::close);
         }));
+        if (options.containsKey(REHEARSE)) {
+            Rehearsal.play(connection);
+        }
         try (var _ = watchParent(environment.get("JPY_PARENT_PID"), kernel)) {
             kernel.awaitEnd();
         }
