@@ -42,7 +42,8 @@ final class KernelCommand {
     /// Of `install` alone, so not in the usage.
     static final String REHEARSE = "--rehearse";
     private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
-            "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN, REHEARSE);
+            "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN,
+            REHEARSE);
     /// Below the user's data directory.
     static final String CHECKPOINTS = "checkpoints";
 

@@ -12,7 +12,7 @@ import java.nio.file.Path;
 ///
 /// @param files how many there are, of every kind
 record FileSystemUse(long bytes, long files) {
-    private static final MethodHandle STATVFS = Posix.call("statvfs", Posix.FORM);
+    private static final MethodHandle STATVFS = Posix.call("statvfs");
 
     // struct statvfs, the same on all 64-bit systems.
     private static final long STRUCT_BYTES = 256;

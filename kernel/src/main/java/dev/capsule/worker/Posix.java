@@ -1,7 +1,6 @@
 package dev.capsule.worker;
 
 import java.io.IOException;
-import java.lang.foreign.AddressLayout;
 import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
@@ -11,6 +10,7 @@ import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.VarHandle;
+import java.lang.ref.Reference;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -57,7 +57,7 @@ final class Posix {
     /// The size of `siginfo_t`.
     private static final long SIGINFO_BYTES = 128;
 
-    private static final MemorySegment SIG_IGN = MemorySegment.ofAddress(1);
+    private static final int SIG_IGN = 1;
 
     private static final Linker LINKER = Linker.nativeLinker();
     private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
@@ -67,31 +67,30 @@ final class Posix {
 
     private static final ValueLayout.OfInt INT = ValueLayout.JAVA_INT;
     private static final ValueLayout.OfLong SIZE = ValueLayout.JAVA_LONG;
-    private static final AddressLayout POINTER = ValueLayout.ADDRESS;
 
-    private static final MethodHandle PIPE2 = call("pipe2", FunctionDescriptor.of(INT, POINTER, INT));
-    private static final MethodHandle READ = call("read", FunctionDescriptor.of(SIZE, INT, POINTER, SIZE));
-    private static final MethodHandle WRITE = call("write", FunctionDescriptor.of(SIZE, INT, POINTER, SIZE));
-    private static final MethodHandle POLL = call("poll", FunctionDescriptor.of(INT, POINTER, SIZE, INT));
-    private static final MethodHandle CLOSE = call("close", FunctionDescriptor.of(INT, INT));
-    private static final MethodHandle KILL = call("kill", FunctionDescriptor.of(INT, INT, INT));
-    private static final MethodHandle WAITPID = call("waitpid", FunctionDescriptor.of(INT, INT, POINTER, INT));
-    /// One form for many functions, since each further one costs the start of the kernel milliseconds. On x86-64 and ARM,
-    /// arguments that a function does not have do no harm, nor do whole registers for its smaller ones.
-    static final FunctionDescriptor FORM = FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE);
-    private static final MethodHandle WAITID = call("waitid", FORM);
-    private static final MethodHandle OPEN = call("open", FORM);
-    private static final MethodHandle MEMFD_CREATE = call("memfd_create", FORM);
-    private static final MethodHandle FCHOWN = call("fchown", FORM);
-    private static final MethodHandle LSEEK = call("lseek", FORM);
-    private static final MethodHandle PRLIMIT = call("prlimit", FORM);
-    private static final MethodHandle SYSCALL = call("syscall", FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE),
-            Linker.Option.firstVariadicArg(1));
-    private static final MethodHandle SIGNAL = call("signal", FunctionDescriptor.of(POINTER, INT, POINTER));
-    private static final MethodHandle FCNTL = call("fcntl", FunctionDescriptor.of(INT, INT, INT, INT),
-            Linker.Option.firstVariadicArg(2));
-    private static final MethodHandle PRCTL = call("prctl", FunctionDescriptor.of(INT, INT, SIZE, SIZE, SIZE, SIZE),
-            Linker.Option.firstVariadicArg(1));
+    /// The one form of every function, with room for seven arguments, since each further one costs the start of the kernel
+    /// milliseconds. On x86-64 and ARM, arguments that a function does not have do no harm, nor do whole registers for its
+    /// smaller ones; and where their number varies they are passed alike.
+    private static final FunctionDescriptor FORM = FunctionDescriptor.of(SIZE, SIZE, SIZE, SIZE, SIZE, SIZE, SIZE,
+            SIZE);
+
+    private static final MethodHandle PIPE2 = call("pipe2");
+    private static final MethodHandle READ = call("read");
+    private static final MethodHandle WRITE = call("write");
+    private static final MethodHandle POLL = call("poll");
+    private static final MethodHandle CLOSE = call("close");
+    private static final MethodHandle KILL = call("kill");
+    private static final MethodHandle WAITPID = call("waitpid");
+    private static final MethodHandle WAITID = call("waitid");
+    private static final MethodHandle OPEN = call("open");
+    private static final MethodHandle MEMFD_CREATE = call("memfd_create");
+    private static final MethodHandle FCHOWN = call("fchown");
+    private static final MethodHandle LSEEK = call("lseek");
+    private static final MethodHandle PRLIMIT = call("prlimit");
+    private static final MethodHandle SYSCALL = call("syscall");
+    private static final MethodHandle SIGNAL = call("signal");
+    private static final MethodHandle FCNTL = call("fcntl");
+    private static final MethodHandle PRCTL = call("prctl");
 
     /// Two ends of a pipe, both closed on exec.
     record Pipe(int readEnd, int writeEnd) {}
@@ -108,18 +107,15 @@ final class Posix {
     private Posix() {}
 
     // The C library is trusted with what we give it.
-    static MethodHandle call(String name, FunctionDescriptor type, Linker.Option... options) {
-        return callIfThere(name, type, options).orElseThrow(
+    static MethodHandle call(String name) {
+        return callIfThere(name).orElseThrow(
                 () -> new IllegalStateException("the C library of this system has no " + name));
     }
 
     /// @return empty when the C library does not have it
     @SuppressWarnings("restricted")
-    static Optional<MethodHandle> callIfThere(String name, FunctionDescriptor type, Linker.Option... options) {
-        var all = new Linker.Option[options.length + 1];
-        all[0] = ERRNO;
-        System.arraycopy(options, 0, all, 1, options.length);
-        return LINKER.defaultLookup().find(name).map(function -> LINKER.downcallHandle(function, type, all));
+    static Optional<MethodHandle> callIfThere(String name) {
+        return LINKER.defaultLookup().find(name).map(function -> LINKER.downcallHandle(function, FORM, ERRNO));
     }
 
     private static int call(MethodHandle function, MemorySegment errno, long a, long b, long c, long d)
@@ -127,17 +123,27 @@ final class Posix {
         return (int) (long) function.invokeExact(errno, a, b, c, d, 0L, 0L, 0L);
     }
 
+    private static long transfer(MethodHandle function, MemorySegment errno, int descriptor, MemorySegment bytes)
+            throws Throwable {
+        try {
+            return (long) function.invokeExact(errno, (long) descriptor, bytes.address(), bytes.byteSize(), 0L, 0L, 0L,
+                    0L);
+        } finally {
+            Reference.reachabilityFence(bytes);
+        }
+    }
+
     /// Opens a pipe that holds as much as the system lets it.
     static Pipe pipe() throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
             var ends = arena.allocate(INT, 2);
-            if ((int) PIPE2.invokeExact(errno, ends, O_CLOEXEC) != 0) {
+            if (call(PIPE2, errno, ends.address(), O_CLOEXEC, 0, 0) != 0) {
                 throw failure("pipe2", errno);
             }
             var pipe = new Pipe(ends.getAtIndex(INT, 0), ends.getAtIndex(INT, 1));
             // Refused when the user has many large pipes already; the pipe then keeps its 64 KiB and is only slower.
-            int _ = (int) FCNTL.invokeExact(errno, pipe.writeEnd(), F_SETPIPE_SZ, MAX_PIPE_BYTES);
+            int _ = call(FCNTL, errno, pipe.writeEnd(), F_SETPIPE_SZ, MAX_PIPE_BYTES, 0);
             return pipe;
         } catch (Throwable e) {
             throw rethrow(e);
@@ -148,7 +154,7 @@ final class Posix {
     static void setNonBlocking(int descriptor) throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
-            if ((int) FCNTL.invokeExact(errno, descriptor, F_SETFL, O_NONBLOCK) < 0) {
+            if (call(FCNTL, errno, descriptor, F_SETFL, O_NONBLOCK, 0) < 0) {
                 throw failure("fcntl", errno);
             }
         } catch (Throwable e) {
@@ -182,7 +188,7 @@ final class Posix {
         boolean await(int timeoutMillis) throws IOException {
             try {
                 while (true) {
-                    int ready = (int) POLL.invokeExact(errno, descriptors, (long) count, timeoutMillis);
+                    int ready = call(POLL, errno, descriptors.address(), count, timeoutMillis, 0);
                     if (ready >= 0) {
                         return ready > 0;
                     }
@@ -192,6 +198,8 @@ final class Posix {
                 }
             } catch (Throwable e) {
                 throw rethrow(e);
+            } finally {
+                Reference.reachabilityFence(this);
             }
         }
 
@@ -208,7 +216,7 @@ final class Posix {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
             while (true) {
-                long count = (long) READ.invokeExact(errno, descriptor, target, target.byteSize());
+                long count = transfer(READ, errno, descriptor, target);
                 if (count >= 0) {
                     return (int) count;
                 }
@@ -234,7 +242,7 @@ final class Posix {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
             while (true) {
-                long count = (long) WRITE.invokeExact(errno, descriptor, source, source.byteSize());
+                long count = transfer(WRITE, errno, descriptor, source);
                 if (count >= 0) {
                     return count;
                 }
@@ -256,7 +264,7 @@ final class Posix {
     static void close(int descriptor) {
         try (var arena = Arena.ofConfined()) {
             // Whatever it answers, the descriptor is gone.
-            int _ = (int) CLOSE.invokeExact(arena.allocate(CALL_STATE), descriptor);
+            int _ = call(CLOSE, arena.allocate(CALL_STATE), descriptor, 0, 0, 0);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -266,7 +274,7 @@ final class Posix {
     /// @return false when there is none, or it is not ours
     static boolean kill(long pid, int signal) {
         try (var arena = Arena.ofConfined()) {
-            return (int) KILL.invokeExact(arena.allocate(CALL_STATE), Math.toIntExact(pid), signal) == 0;
+            return call(KILL, arena.allocate(CALL_STATE), pid, signal, 0, 0) == 0;
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -277,7 +285,7 @@ final class Posix {
     static int openProcess(long pid) throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
-            int descriptor = (int) (long) SYSCALL.invokeExact(errno, SYS_PIDFD_OPEN, pid, 0L);
+            int descriptor = call(SYSCALL, errno, SYS_PIDFD_OPEN, pid, 0, 0);
             if (descriptor < 0 && (int) ERRNO_VALUE.get(errno, 0L) != ESRCH) {
                 throw failure("pidfd_open", errno);
             }
@@ -291,7 +299,7 @@ final class Posix {
     /// interrupt is a cell. Processes that are started later are deaf to it too, until they say otherwise.
     static void ignoreInterrupts() {
         try (var arena = Arena.ofConfined()) {
-            var _ = (MemorySegment) SIGNAL.invokeExact(arena.allocate(CALL_STATE), SIGINT, SIG_IGN);
+            int _ = call(SIGNAL, arena.allocate(CALL_STATE), SIGINT, SIG_IGN, 0, 0);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -303,8 +311,8 @@ final class Posix {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
             // Both answer what was before, whether it is changed or not.
-            int _ = call(call("setfsgid", FORM), errno, user, 0, 0, 0);
-            int _ = call(call("setfsuid", FORM), errno, user, 0, 0, 0);
+            int _ = call(call("setfsgid"), errno, user, 0, 0, 0);
+            int _ = call(call("setfsuid"), errno, user, 0, 0, 0);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -314,7 +322,7 @@ final class Posix {
     static void adoptOrphans() {
         try (var arena = Arena.ofConfined()) {
             // Fails on kernels before 3.4 only; orphans then go to init.
-            int _ = (int) PRCTL.invokeExact(arena.allocate(CALL_STATE), PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L);
+            int _ = call(PRCTL, arena.allocate(CALL_STATE), PR_SET_CHILD_SUBREAPER, 1, 0, 0);
         } catch (Throwable e) {
             throw new IllegalStateException(e);
         }
@@ -355,7 +363,7 @@ final class Posix {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
             var status = arena.allocate(INT);
-            while ((int) WAITPID.invokeExact(errno, Math.toIntExact(pid), status, 0) < 0
+            while (call(WAITPID, errno, pid, status.address(), 0, 0) < 0
                     && (int) ERRNO_VALUE.get(errno, 0L) == EINTR) {
             }
             int word = status.get(INT, 0);
@@ -370,7 +378,7 @@ final class Posix {
     static int duplicate(int descriptor, int lowest) throws IOException {
         try (var arena = Arena.ofConfined()) {
             var errno = arena.allocate(CALL_STATE);
-            int copy = (int) FCNTL.invokeExact(errno, descriptor, F_DUPFD_CLOEXEC, lowest);
+            int copy = call(FCNTL, errno, descriptor, F_DUPFD_CLOEXEC, lowest, 0);
             if (copy < 0) {
                 throw failure("fcntl", errno);
             }

@@ -29,17 +29,17 @@ final class Spawn implements AutoCloseable {
     /// Descriptors are moved above those that the process gets before they are given their numbers.
     private static final int CLEAR = 64;
 
-    private static final MethodHandle SPAWN = Posix.call("posix_spawn", Posix.FORM);
-    private static final MethodHandle ACTIONS_INIT = Posix.call("posix_spawn_file_actions_init", Posix.FORM);
-    private static final MethodHandle ADD_DUP2 = Posix.call("posix_spawn_file_actions_adddup2", Posix.FORM);
-    private static final MethodHandle ADD_CLOSE = Posix.call("posix_spawn_file_actions_addclose", Posix.FORM);
-    private static final MethodHandle ADD_CHDIR = Posix.call("posix_spawn_file_actions_addchdir_np", Posix.FORM);
+    private static final MethodHandle SPAWN = Posix.call("posix_spawn");
+    private static final MethodHandle ACTIONS_INIT = Posix.call("posix_spawn_file_actions_init");
+    private static final MethodHandle ADD_DUP2 = Posix.call("posix_spawn_file_actions_adddup2");
+    private static final MethodHandle ADD_CLOSE = Posix.call("posix_spawn_file_actions_addclose");
+    private static final MethodHandle ADD_CHDIR = Posix.call("posix_spawn_file_actions_addchdir_np");
     /// Of glibc 2.34 and later.
     private static final Optional<MethodHandle> ADD_CLOSEFROM = Posix
-            .callIfThere("posix_spawn_file_actions_addclosefrom_np", Posix.FORM);
-    private static final MethodHandle ATTRIBUTES_INIT = Posix.call("posix_spawnattr_init", Posix.FORM);
-    private static final MethodHandle SET_FLAGS = Posix.call("posix_spawnattr_setflags", Posix.FORM);
-    private static final MethodHandle SET_MASK = Posix.call("posix_spawnattr_setsigmask", Posix.FORM);
+            .callIfThere("posix_spawn_file_actions_addclosefrom_np");
+    private static final MethodHandle ATTRIBUTES_INIT = Posix.call("posix_spawnattr_init");
+    private static final MethodHandle SET_FLAGS = Posix.call("posix_spawnattr_setflags");
+    private static final MethodHandle SET_MASK = Posix.call("posix_spawnattr_setsigmask");
 
     private static final Map<Integer, String> ERRORS = Map.of(2, "no such file", 7, "arguments too long", 8,
             "not a program", 11, "too many processes", 12, "out of memory", 13, "permission denied");
