@@ -10,6 +10,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.opentest4j.AssertionFailedError;
 
@@ -79,15 +80,23 @@ record Installation(Path directory, Map<String, String> environment) {
         environment.put("CAPSULE_JAVA", JAVA.toString());
         var installation = new Installation(directory, environment);
         for (var kernel : Kernel.values()) {
-            var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
-                    prefix.toString(), "--python", "/usr/bin/python3", "--name", kernel.kernelName));
-            command.addAll(kernel.options);
-            var install = installation.run("install", directory, Duration.ofMinutes(1), command);
-            if (install.status() != 0) {
-                throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
-            }
+            installation.install(kernel.kernelName, Stream
+                    .concat(Stream.of("--python", "/usr/bin/python3"), kernel.options.stream()).toArray(String[]::new));
         }
         return installation;
+    }
+
+    /// Installs one kernel more.
+    ///
+    /// @param options of `capsule install`, which are to choose a Python
+    void install(String kernelName, String... options) throws IOException, InterruptedException {
+        var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
+                directory.resolve("prefix").toString(), "--name", kernelName));
+        command.addAll(List.of(options));
+        var install = run("install", directory, Duration.ofMinutes(1), command);
+        if (install.status() != 0) {
+            throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
+        }
     }
 
     private static void delete(Path directory) throws IOException {
