@@ -10,16 +10,16 @@ import java.util.stream.Stream;
 /// Foreign software in a directory of `target`. It outlives a run of the tests, since it comes over the net.
 enum Fetched {
     /// `venv`, a virtual environment of Debian's Python which has these packages as well.
-    WIDGETS("ipywidgets==8.1.9", "tqdm==4.70.1"),
+    WIDGETS("ipywidgets==8.1.9 tqdm==4.70.1"),
     /// `lab`, JupyterLab's pages as a server serves them.
     JUPYTERLAB("4.0 of Debian 13");
 
     private static final Duration PATIENCE = Duration.ofMinutes(5);
 
-    private final List<String> content;
+    private final String content;
 
-    Fetched(String... content) {
-        this.content = List.of(content);
+    Fetched(String content) {
+        this.content = content;
     }
 
     /// Fetches what is not there yet, or is not what it should be.
@@ -27,7 +27,7 @@ enum Fetched {
     /// @return [Verdict.Missing] where that failed
     Verdict get() throws IOException, InterruptedException {
         var there = directory().resolve("content");
-        if (Files.exists(there) && Files.readAllLines(there).equals(content)) {
+        if (Files.exists(there) && Files.readString(there).equals(content)) {
             return new Verdict.Passed();
         }
         Files.createDirectories(directory());
@@ -38,7 +38,7 @@ enum Fetched {
                 return new Verdict.Missing(name() + ": " + run.output());
             }
         }
-        Files.write(there, content);
+        Files.writeString(there, content);
         return new Verdict.Passed();
     }
 
@@ -54,7 +54,7 @@ enum Fetched {
             case WIDGETS -> List.of(
                     List.of("/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages", "venv"),
                     Stream.concat(Stream.of("venv/bin/pip", "install", "--quiet", "--disable-pip-version-check"),
-                            content.stream()).toList());
+                            Stream.of(content.split(" "))).toList());
             case JUPYTERLAB -> List.of(List.of(NodeScript.SOURCES.resolve("fetch-jupyterlab").toString(), "."));
         };
     }
