@@ -81,7 +81,7 @@ class Notebooks(unittest.TestCase):
 
     def test_there_are_notebooks(self):
         names = {path.name for path in NOTEBOOKS.glob("*.ipynb")}
-        self.assertLessEqual({"tour.ipynb", "async.ipynb", "streams-and-input.ipynb", "survive.ipynb"}, names)
+        self.assertLessEqual({"tour.ipynb", "async.ipynb", "ipython.ipynb", "streams-and-input.ipynb", "survive.ipynb"}, names)
 
     def test_an_unreadable_notebook_is_named(self):
         broken = self.directory / "broken.ipynb"

@@ -51,10 +51,11 @@ sealed interface Command {
         }
         var cell = CELL.matcher(code);
         if (cell.lookingAt()) {
-            // With a line in place of the first, so that tracebacks count as the person does.
+            // With the first line as a comment, so that tracebacks count, and show, as the person does.
             return Optional.of(argument(cell, 1).map(
                     name -> policy(name)
-                            .<Command>map(policy -> new Transact(policy, "#\n" + code.substring(cell.end())))
+                            .<Command>map(policy -> new Transact(policy,
+                                    "#" + cell.group().strip() + "\n" + code.substring(cell.end())))
                             .orElseGet(() -> unknown(name)))
                     .orElseGet(() -> new Malformed("%%transaction has no policy; it is one of " + Transaction.NAMES)));
         }

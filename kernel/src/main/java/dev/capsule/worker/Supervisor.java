@@ -93,12 +93,15 @@ final class Supervisor {
     ///
     /// @param root the worker's outermost process
     /// @param depth how many generations the supervisor is below it
-    synchronized void stands(long root, int depth) throws IOException {
+    synchronized void stands(long root, int depth) {
         var found = new ArrayList<>(List.of(root));
         for (int i = 0; i < depth; i++) {
-            long parent = found.getLast();
-            found.add(ProcessTree.children(parent).stream().findFirst()
-                    .orElseThrow(() -> new IOException("process " + parent + " has no child")));
+            var children = ProcessTree.children(found.getLast());
+            if (children.isEmpty()) {
+                // It has ended already, which its exit tells.
+                return;
+            }
+            found.add(children.getFirst());
         }
         chain = List.copyOf(found);
     }

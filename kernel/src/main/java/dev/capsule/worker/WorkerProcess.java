@@ -9,7 +9,6 @@ import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
 import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -761,7 +760,7 @@ public final class WorkerProcess {
                 encoding = hello.encoding();
                 boolean supervised = hello.offers().contains("snapshot");
                 if (supervised) {
-                    stands();
+                    supervisor.stands(launched().orElseThrow().pid(), launchDepth());
                     supervisor.serves(hello.pid());
                 } else {
                     List.of(requestsReadEnd, controlReadEnd).forEach(this::closeOurs);
@@ -785,15 +784,6 @@ public final class WorkerProcess {
                 output.flush();
         }
         listener.frame(frame);
-    }
-
-    private void stands() {
-        try {
-            supervisor.stands(launched().orElseThrow().pid(), launchDepth());
-        } catch (IOException e) {
-            // It is ending.
-            throw new UncheckedIOException(e);
-        }
     }
 
     private void settled(String id, RawOutput output) {

@@ -19,7 +19,7 @@ record Finished(int status, String output) {
     ///
     /// @param log receives the output, so that it can be read while the program runs, and afterwards
     /// @throws IOException if there is no such program
-    /// @throws AssertionFailedError with all of the output, if the program took longer than patience lasts
+    /// @throws AssertionFailedError with an excerpt of the output, if the program took longer than patience lasts
     static Finished of(List<String> command, Path directory, Map<String, String> environment, Path log,
             Duration patience) throws IOException, InterruptedException {
         var builder = new ProcessBuilder(command).directory(directory.toFile()).redirectErrorStream(true)
@@ -42,7 +42,8 @@ record Finished(int status, String output) {
         // Not strictly decoded: a program may be cut off in the middle of a character.
         var output = new String(Files.readAllBytes(log), UTF_8);
         if (!ended) {
-            throw new AssertionFailedError("still running after " + patience + ": " + command + "\n" + output);
+            throw new AssertionFailedError("still running after " + patience + ": " + command + "\n"
+                    + Verdict.excerpt(output));
         }
         return new Finished(process.exitValue(), output);
     }

@@ -10,7 +10,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.opentest4j.AssertionFailedError;
 
@@ -26,20 +25,26 @@ record Installation(Path directory, Map<String, String> environment) {
     /// The kernels that are installed.
     enum Kernel {
         /// As most people have it: IPython, in a sandbox.
-        DEFAULT("capsule-python"), PLAIN("capsule-plain", "--engine", "plain"), UNCONFINED("capsule-unconfined",
-                "--sandbox",
-                "none"), PLAIN_UNCONFINED("capsule-plain-unconfined", "--engine", "plain", "--sandbox", "none");
+        DEFAULT("capsule-python"), PLAIN("capsule-plain"), UNCONFINED("capsule-unconfined"), PLAIN_UNCONFINED(
+                "capsule-plain-unconfined");
 
         private final String kernelName;
-        private final List<String> options;
 
-        Kernel(String kernelName, String... options) {
+        Kernel(String kernelName) {
             this.kernelName = kernelName;
-            this.options = List.of(options);
         }
 
         String kernelName() {
             return kernelName;
+        }
+
+        private List<String> options() {
+            return switch (this) {
+                case DEFAULT -> List.of();
+                case PLAIN -> List.of("--engine", "plain");
+                case UNCONFINED -> List.of("--sandbox", "none");
+                case PLAIN_UNCONFINED -> List.of("--engine", "plain", "--sandbox", "none");
+            };
         }
     }
 
@@ -80,19 +85,18 @@ record Installation(Path directory, Map<String, String> environment) {
         environment.put("CAPSULE_JAVA", JAVA.toString());
         var installation = new Installation(directory, environment);
         for (var kernel : Kernel.values()) {
-            installation.install(kernel.kernelName, Stream
-                    .concat(Stream.of("--python", "/usr/bin/python3"), kernel.options.stream()).toArray(String[]::new));
+            installation.install(kernel.kernelName, "/usr/bin/python3", kernel.options());
         }
         return installation;
     }
 
     /// Installs one kernel more.
     ///
-    /// @param options of `capsule install`, which are to choose a Python
-    void install(String kernelName, String... options) throws IOException, InterruptedException {
+    /// @param options of `capsule install`
+    void install(String kernelName, String python, List<String> options) throws IOException, InterruptedException {
         var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
-                directory.resolve("prefix").toString(), "--name", kernelName));
-        command.addAll(List.of(options));
+                directory.resolve("prefix").toString(), "--python", python, "--name", kernelName));
+        command.addAll(options);
         var install = run("install", directory, Duration.ofMinutes(1), command);
         if (install.status() != 0) {
             throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());

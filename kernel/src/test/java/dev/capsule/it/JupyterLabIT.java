@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
@@ -25,7 +26,7 @@ class JupyterLabIT {
         }
         var installation = Installation.get();
         var widgets = Fetched.WIDGETS.directory().resolve("venv");
-        installation.install("capsule-open", "--profile", "open", "--python", widgets.resolve("bin/python").toString());
+        installation.install("capsule-open", widgets.resolve("bin/python").toString(), List.of("--profile", "open"));
         var environment = new HashMap<>(installation.environment());
         environment.put("CAPSULE_OPEN_KERNEL", "capsule-open");
         environment.put("CAPSULE_LAB", Fetched.JUPYTERLAB.directory().resolve("lab").toString());

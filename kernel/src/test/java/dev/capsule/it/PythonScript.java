@@ -58,7 +58,7 @@ record PythonScript(String module) {
             tests.add(new Verdict.Failed("it ended with %d before all of its tests had, or had none:%n%s"
                     .formatted(run.status(), run.output())).named(module));
         } else if (failures > 0) {
-            System.out.println(run.output());
+            System.out.println(Verdict.excerpt(run.output()));
         }
         return tests.stream();
     }

@@ -23,7 +23,7 @@ sealed interface Verdict {
             switch (this) {
                 case Passed() -> {
                 }
-                case Failed(var why) -> fail(name + "\n" + why);
+                case Failed(var why) -> fail(name + "\n" + excerpt(why));
                 case Missing(var what) -> {
                     if (Optional.ofNullable(System.getenv("CI")).filter(value -> !value.isEmpty()).isPresent()) {
                         fail(name + " is missing, and this is CI: " + what);
@@ -32,5 +32,14 @@ sealed interface Verdict {
                 }
             }
         });
+    }
+
+    /// A text's beginning and end where it is long. Surefire lost a failure that quoted half a gigabyte of output: the test
+    /// was not counted, and the build passed.
+    static String excerpt(String text) {
+        int half = 10_000;
+        return text.length() <= 2 * half
+                ? text
+                : text.substring(0, half) + "\n...\n" + text.substring(text.length() - half);
     }
 }
