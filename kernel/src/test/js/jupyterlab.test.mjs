@@ -57,7 +57,9 @@ function lab(name, body) {
   test(name, PATIENCE, async () => {
     page ??= await freshPage();
     try {
-      await body();
+      await Promise.race([body(), new Promise((_, reject) => {
+        setTimeout(reject, 50_000, new Error('it took too long')).unref();
+      })]);
     } catch (error) {
       // What a test left half done is not for the next one.
       await shoot(name);
