@@ -1,42 +1,26 @@
 // JupyterLab's own client code, @jupyterlab/services, against a jupyter-server that runs the kernel.
 import { KernelManager, KernelSpecManager, ServerConnection } from '@jupyterlab/services';
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
+import { startServer } from './server.mjs';
 
 const NAME = process.env.CAPSULE_KERNEL ?? 'capsule-python';
 const PATIENCE = { timeout: 60_000 };
 
 let server;
-let root;
 let settings;
 let kernels;
 let kernel;
 
 before(async () => {
-  root = mkdtempSync(join(tmpdir(), 'capsule-lab-'));
-  const token = randomBytes(16).toString('hex');
-  const port = await freePort();
-  server = spawn(
-    '/usr/bin/jupyter',
-    [
-      'server', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', `--ServerApp.port=${port}`,
-      '--ServerApp.port_retries=0', `--ServerApp.token=${token}`, `--ServerApp.root_dir=${root}`,
-    ],
-    { stdio: ['ignore', 'inherit', 'pipe'] },
-  );
-  await said(server, 'is running at');
+  server = await startServer();
   settings = ServerConnection.makeSettings({
-    baseUrl: `http://127.0.0.1:${port}/`,
-    wsUrl: `ws://127.0.0.1:${port}/`,
+    baseUrl: server.url,
+    wsUrl: server.socketUrl,
     WebSocket,
-    token,
+    token: server.token,
     appendToken: true,
   });
   kernels = new KernelManager({ serverSettings: settings });
@@ -46,12 +30,7 @@ before(async () => {
 
 after(async () => {
   kernels?.dispose();
-  if (server && server.exitCode === null) {
-    const ended = new Promise(resolve => server.once('exit', resolve));
-    server.kill('SIGTERM');
-    await ended;
-  }
-  rmSync(root, { recursive: true, force: true });
+  await server?.stop();
 }, PATIENCE);
 
 /** The processes that were given the connection file of a kernel, which the server names by the kernel's id. */
@@ -63,32 +42,6 @@ function fronts(id) {
       // It has ended meanwhile.
       return false;
     }
-  });
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address();
-      probe.close(() => resolve(port));
-    });
-  });
-}
-
-/** Waits until the program has written a text to its standard error, all of which is shown. */
-function said(program, text) {
-  return new Promise((resolve, reject) => {
-    let all = '';
-    program.stderr.on('data', chunk => {
-      process.stderr.write(chunk);
-      all += chunk;
-      if (all.includes(text)) {
-        resolve();
-      }
-    });
-    program.once('exit', code => reject(new Error(`it ended with ${code}:\n${all}`)));
   });
 }
 

@@ -31,7 +31,7 @@ from confined import (
     survivors,
     users,
 )
-from hostile_cells import CELLS, STUBBORN, tools_path
+from hostile_cells import CELLS, FRAMES, STUBBORN, tools_path
 from kernels import PATIENCE, Watch, descendants, free_ports
 from wire import Client
 
@@ -439,10 +439,10 @@ class Cells(unittest.TestCase):
         stage.discard()
 
 
-def _combination(tier, user, uid):
+def _combination(tier, user, uid, also_frames=True):
     """The tests of one tier and user, in the order in which they are run."""
     made = type(f"{tier}_{user}", (Cells,), {"tier": tier, "uid": uid})
-    cells = [cell for cell in CELLS if tier != NONE or cell.runs_bare]
+    cells = [cell for cell in CELLS if (tier != NONE or cell.runs_bare) and (also_frames or cell not in FRAMES)]
     for cell in cells:
         setattr(made, cell.name, lambda self, cell=cell: self.perform(cell))
     for cell in STUBBORN:
@@ -524,10 +524,16 @@ def load_tests(_loader, _tests, _pattern):
     ]
     places = [Place(uid) for _, _, uid in chosen]
     kernels = [place.kernel(tier) for place, (tier, _, _) in zip(places, chosen)]
+    also_frames = True
     for place, kernel, (tier, user, uid) in zip(places, kernels, chosen):
         why = missing(kernel, tier)
         kernel.kill()
-        suite.addTests(_combination(tier, user, uid) if why is None else _absent(tier, user, why))
+        if why is None:
+            suite.addTests(_combination(tier, user, uid, also_frames))
+            # What frames can do does not depend on the sandbox, and most of it costs a worker.
+            also_frames = False
+        else:
+            suite.addTests(_absent(tier, user, why))
     for place in places:
         place.remove()
     # The most that anybody can do.

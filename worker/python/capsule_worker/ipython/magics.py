@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import wraps
 
 from IPython.core import page
 from IPython.core.error import UsageError
@@ -29,6 +30,7 @@ def register(shell):
 
 
 def _offline(name, magic):
+    @wraps(magic)
     def run(line):
         words = line.split()
         if "--no-index" not in words and any(word in _FETCHING for word in words[:2]):
@@ -39,7 +41,6 @@ def _offline(name, magic):
             )
         return magic(line)
 
-    run.__doc__ = magic.__doc__
     return run
 
 

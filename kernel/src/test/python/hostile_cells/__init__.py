@@ -15,6 +15,9 @@ CELLS = [
     *protocol.CELLS,
 ]
 
+# Those that lie to the kernel in its own language.
+FRAMES = protocol.CELLS
+
 # Cells that an interrupt does not end: each gets a kernel of its own, for the sake of time.
 STUBBORN = processes.STUBBORN
 

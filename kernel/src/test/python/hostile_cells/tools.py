@@ -114,6 +114,7 @@ def connection():
     """The worker's own connection to the kernel."""
     import gc
 
+    gc.unfreeze()
     return next(each for each in gc.get_objects() if type(each).__name__ == "Connection" and hasattr(each, "_write_all"))
 
 
@@ -121,6 +122,7 @@ def execution():
     """The id of the running execution."""
     import gc
 
+    gc.unfreeze()
     return next(each for each in gc.get_objects() if type(each).__name__ == "Executions").running.id
 
 

@@ -60,6 +60,9 @@ abstract sealed class BoundSocket permits RouterSocket, PublisherSocket, EchoSoc
         return server;
     }
 
+    /// The peer has connected, and said nothing yet.
+    void accepted(Peer peer) {}
+
     /// The peer has introduced itself.
     ///
     /// @param identity empty when it announced none

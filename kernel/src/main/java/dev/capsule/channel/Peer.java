@@ -43,6 +43,7 @@ final class Peer {
     private int greeted;
     private final FrameDecoder decoder = new FrameDecoder(MAX_HANDSHAKE_BYTES);
     private boolean ready;
+    private boolean spoke;
     /// Written on the reactor thread before other threads know of this peer.
     private byte[] identity = {};
 
@@ -165,6 +166,13 @@ final class Peer {
         if (sendRaw(Traffic.Command.ready(socket.traits().type()).encode())) {
             socket.connected(this, identity);
         }
+    }
+
+    /// Whether this is asked for the first time. Reactor thread.
+    boolean speaksFirst() {
+        boolean first = !spoke;
+        spoke = true;
+        return first;
     }
 
     byte[] identity() {

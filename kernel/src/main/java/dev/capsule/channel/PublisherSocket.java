@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -36,13 +37,16 @@ public final class PublisherSocket extends BoundSocket {
     /// @param messageBytes of messages that wait; with more the peer is disconnected
     /// @param textBytes of text that waits; what comes then is dropped with a note
     /// @param roomBytes of messages and text that wait; with more [#awaitRoom] waits
-    /// @param stall how long a peer may take nothing before nobody waits for it
+    /// @param stall how long a peer may take nothing, or not subscribe, before nobody waits for it
     public record Limits(long messageBytes, long textBytes, long roomBytes, Duration stall) {
         public static final Limits DEFAULT = new Limits(256L << 20, 64L << 20, 16L << 20, Duration.ofSeconds(1));
     }
 
     private static final class Subscriber {
         final Peer peer;
+        final long connectedNanos = System.nanoTime();
+        /// Whether it has ever subscribed. Guarded by the order.
+        boolean welcomed;
         /// Guarded by the order.
         final Set<ByteBuffer> prefixes = new HashSet<>();
         /// Written under the lock of the room.
@@ -66,8 +70,9 @@ public final class PublisherSocket extends BoundSocket {
     private final Reactor reactor;
     private final Limits limits;
     private final Function<byte[], List<byte[]>> welcome;
+    /// And those who have connected and are yet to subscribe.
     private final Map<Peer, Subscriber> subscribers = new ConcurrentHashMap<>();
-    /// Held while a publication is given to all peers, and while a peer subscribes.
+    /// Held while a publication is given to all peers, and while a peer subscribes, which it tells of.
     private final Object order = new Object();
 
     private final ReentrantLock roomLock = new ReentrantLock();
@@ -156,6 +161,28 @@ public final class PublisherSocket extends BoundSocket {
         }
     }
 
+    /// Waits until the peers that have connected have subscribed, so that they get what is published from now on. A peer
+    /// that has not a second after it connected is waited for no more. Any thread but the reactor's.
+    public void awaitSubscriptions() throws InterruptedException {
+        if (reactor.isCurrentThread()) {
+            throw new IllegalStateException("the thread that reads subscriptions cannot wait for them");
+        }
+        reactor.catchUp(limits.stall);
+        synchronized (order) {
+            long nanos;
+            while ((nanos = nanosToSubscribe()) > 0) {
+                TimeUnit.NANOSECONDS.timedWait(order, nanos);
+            }
+        }
+    }
+
+    // 0 when nobody is waited for. With the order held.
+    private long nanosToSubscribe() {
+        return subscribers.values().stream().filter(subscriber -> !subscriber.welcomed)
+                .mapToLong(subscriber -> limits.stall.toNanos() - (System.nanoTime() - subscriber.connectedNanos))
+                .max().orElse(0);
+    }
+
     private boolean nobodyIsSlow() {
         for (var subscriber : subscribers.values()) {
             if (subscriber.peer.backlogBytes() > limits.roomBytes && !subscriber.stalled) {
@@ -182,8 +209,13 @@ public final class PublisherSocket extends BoundSocket {
     }
 
     @Override
-    void connected(Peer peer, byte[] identity) {
+    void accepted(Peer peer) {
         subscribers.put(peer, new Subscriber(peer));
+    }
+
+    @Override
+    void connected(Peer peer, byte[] identity) {
+        // It is known already.
     }
 
     @Override
@@ -218,6 +250,8 @@ public final class PublisherSocket extends BoundSocket {
                 return;
             }
             subscriber.prefixes.add(ByteBuffer.wrap(prefix));
+            subscriber.welcomed = true;
+            order.notifyAll();
             if (subscriber.prefixes.size() > MAX_SUBSCRIPTIONS) {
                 throw new ProtocolException("more than %d subscriptions".formatted(MAX_SUBSCRIPTIONS));
             }

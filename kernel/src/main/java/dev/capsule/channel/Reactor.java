@@ -1,6 +1,7 @@
 package dev.capsule.channel;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.System.Logger.Level;
 import java.net.ProtocolException;
 import java.net.StandardSocketOptions;
@@ -16,6 +17,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Queue;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 
 /// The thread that reads for its sockets, calls their handlers, and writes what did not fit at once. A connection that
 /// breaks, or says what is not ZMTP, is closed and logged, and the others go on.
@@ -69,6 +72,26 @@ public final class Reactor implements AutoCloseable {
     public void execute(Runnable task) {
         tasks.add(task);
         selector.wakeup();
+    }
+
+    /// Waits until the reactor has handled all connections and messages that were there when this was called. Any thread
+    /// but the reactor's.
+    ///
+    /// @return false when that takes longer than the limit
+    boolean catchUp(Duration limit) throws InterruptedException {
+        var done = new CountDownLatch(1);
+        execute(() -> {
+            try {
+                while (!closing && selector.selectNow() > 0) {
+                    handleSelected();
+                }
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            } finally {
+                done.countDown();
+            }
+        });
+        return done.await(limit.toNanos(), TimeUnit.NANOSECONDS);
     }
 
     private static void run(Runnable task) {
@@ -178,7 +201,9 @@ public final class Reactor implements AutoCloseable {
         try {
             channel.configureBlocking(false);
             channel.setOption(StandardSocketOptions.TCP_NODELAY, true);
-            new Peer(socket, channel, selector).greet();
+            var peer = new Peer(socket, channel, selector);
+            socket.accepted(peer);
+            peer.greet();
         } catch (IOException e) {
             LOG.log(Level.DEBUG, () -> "a client was gone at once: " + e);
             channel.close();

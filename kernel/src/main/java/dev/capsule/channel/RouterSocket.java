@@ -27,6 +27,7 @@ public final class RouterSocket extends BoundSocket {
     }
 
     private final Handler handler;
+    private final Runnable beforeFirst;
     private final Map<ByteBuffer, Peer> peers = new ConcurrentHashMap<>();
     /// Of the last peer that came without an identity. Reactor thread.
     private int lastGenerated;
@@ -35,8 +36,17 @@ public final class RouterSocket extends BoundSocket {
     ///
     /// @throws ChannelException if the address cannot be had
     public RouterSocket(Reactor reactor, InetSocketAddress address, Handler handler) {
+        this(reactor, address, handler, () -> {});
+    }
+
+    /// Listens at once.
+    ///
+    /// @param beforeFirst runs on the reactor thread before the first message of each connection is handled
+    /// @throws ChannelException if the address cannot be had
+    public RouterSocket(Reactor reactor, InetSocketAddress address, Handler handler, Runnable beforeFirst) {
         super(address, TRAITS);
         this.handler = handler;
+        this.beforeFirst = beforeFirst;
         reactor.listen(this);
     }
 
@@ -69,6 +79,9 @@ public final class RouterSocket extends BoundSocket {
     @Override
     void received(Peer peer, List<byte[]> frames) {
         try {
+            if (peer.speaksFirst()) {
+                beforeFirst.run();
+            }
             handler.received(this, peer.identity(), frames);
         } catch (RuntimeException | Error e) {
             // The thread serves other clients, too.

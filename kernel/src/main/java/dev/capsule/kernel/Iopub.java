@@ -97,6 +97,15 @@ final class Iopub {
         }
     }
 
+    /// Waits until the clients that have connected get what is published from now on. Not for the sockets' own threads.
+    void awaitSubscriptions() {
+        try {
+            socket.awaitSubscriptions();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException("a socket's thread is never interrupted", e);
+        }
+    }
+
     /// One stream of one cell; equal for equal cells, so that its texts can be joined.
     private record CellStream(Wire wire, byte[] parentHeader, String name) implements Publication.TextStream {
         @Override

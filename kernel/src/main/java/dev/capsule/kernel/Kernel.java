@@ -83,9 +83,10 @@ public final class Kernel {
                 (_, client, frames) -> stdin.received(client, frames));
         new RouterSocket(controlReactor, address(connection, connection.controlPort()),
                 this::controlReceived);
-        // Last: it needs all others.
+        // Last: it needs all others. JupyterLab and Jupyter's server ask for `kernel_info` as soon as they have connected,
+        // and JupyterLab never learns what the kernel is when it misses that the kernel was idle afterwards.
         new RouterSocket(shellReactor, address(connection, connection.shellPort()),
-                this::shellReceived);
+                this::shellReceived, iopub::awaitSubscriptions);
         LOG.log(Level.INFO, () -> "listening on " + connection.ip() + ", shell " + connection.shellPort());
     }
 

@@ -108,6 +108,45 @@ class PublisherSocketTest {
         flood.join();
     }
 
+    /// Who asked for something as soon as it had connected could miss that the kernel was idle afterwards, because its
+    /// subscription was still on its way. JupyterLab then never learned what the kernel is.
+    @Test
+    void whoHasConnectedIsWaitedForUntilItSubscribes() {
+        var publisher = publisher(limits(1, 1, Duration.ofSeconds(50)));
+        try (var peer = new RawPeer(publisher.address())) {
+            var published = CompletableFuture.runAsync(() -> {
+                awaitSubscriptions(publisher);
+                publisher.publish(plain("status", "idle"));
+            });
+            peer.write(RawPeer.greeting(3, "NULL"));
+            peer.readGreeting();
+            peer.write(RawPeer.command("READY", RawPeer.ready("SUB", new byte[0])));
+            peer.receive();
+            peer.send(List.of("\u0001status".getBytes(UTF_8)));
+            assertEquals("status welcome", receive(peer));
+            assertEquals("status idle", receive(peer));
+            published.join();
+        }
+    }
+
+    @Test
+    void whoNeverSubscribesIsNotWaitedForForEver() {
+        var publisher = publisher(limits(1, 1, Duration.ofMillis(50)));
+        try (var peer = RawPeer.connect(publisher.address(), "SUB", new byte[0])) {
+            awaitSubscriptions(publisher);
+            peer.send(List.of("\u0001status".getBytes(UTF_8)));
+            assertEquals("status welcome", receive(peer));
+        }
+    }
+
+    private static void awaitSubscriptions(PublisherSocket publisher) {
+        try {
+            publisher.awaitSubscriptions();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     @Test
     void subscriptionsArePrefixesAndCanBeCancelled() {
         var publisher = publisher(PublisherSocket.Limits.DEFAULT);

@@ -62,6 +62,21 @@ class RouterSocketTest {
         return bytes;
     }
 
+    @Test
+    void theFirstMessageOfEachConnectionIsAnnounced() throws InterruptedException {
+        var events = new LinkedBlockingQueue<String>();
+        var announcing = new RouterSocket(reactor, new InetSocketAddress(InetAddress.getLoopbackAddress(), 0),
+                (_, _, frames) -> events.add(new String(frames.getFirst(), UTF_8)), () -> events.add("first of:"));
+        for (var name : List.of("a", "b")) {
+            try (var peer = RawPeer.connect(announcing.address(), "DEALER", new byte[0])) {
+                peer.send(List.of((name + "1").getBytes(UTF_8)));
+                peer.send(List.of((name + "2").getBytes(UTF_8)));
+                assertEquals(List.of("first of:", name + "1", name + "2"),
+                        List.of(events.take(), events.take(), events.take()));
+            }
+        }
+    }
+
     private ZMQ.Socket client(SocketType type, String identity) {
         return clients.connect(router, type, identity, client -> {
             client.send("hello");

@@ -85,15 +85,22 @@ record Installation(Path directory, Map<String, String> environment) {
         environment.put("CAPSULE_JAVA", JAVA.toString());
         var installation = new Installation(directory, environment);
         for (var kernel : Kernel.values()) {
-            var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
-                    prefix.toString(), "--python", "/usr/bin/python3", "--name", kernel.kernelName));
-            command.addAll(kernel.options());
-            var install = installation.run("install", directory, Duration.ofMinutes(1), command);
-            if (install.status() != 0) {
-                throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
-            }
+            installation.install(kernel.kernelName, "/usr/bin/python3", kernel.options());
         }
         return installation;
+    }
+
+    /// Installs one kernel more.
+    ///
+    /// @param options of `capsule install`
+    void install(String kernelName, String python, List<String> options) throws IOException, InterruptedException {
+        var command = new ArrayList<>(List.of(JAVA.toString(), "-jar", JAR.toString(), "install", "--prefix",
+                directory.resolve("prefix").toString(), "--python", python, "--name", kernelName));
+        command.addAll(options);
+        var install = run("install", directory, Duration.ofMinutes(1), command);
+        if (install.status() != 0) {
+            throw new AssertionFailedError("install ended with " + install.status() + ":\n" + install.output());
+        }
     }
 
     private static void delete(Path directory) throws IOException {
