@@ -14,7 +14,6 @@ import dev.capsule.policy.UserDirectory;
 import dev.capsule.session.Session;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.ProcessWatch;
-import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -112,7 +111,6 @@ final class KernelCommand {
     }
 
     private static void serve(Map<String, String> options) throws IOException, InterruptedException {
-        WorkerProcess.prepareHost();
         var environment = System.getenv();
         Path python = python(options.get("--python"), environment);
         var clock = new Clock();
@@ -128,7 +126,9 @@ final class KernelCommand {
                 () -> shelf(environment, plan), "capsule " + version(), clock);
         var connection = ConnectionInfo.read(connectionFile);
         Optional.ofNullable(options.get(Argv.CHECKPOINT_ON_SHUTDOWN)).ifPresent(session::keepOnShutdown);
-        Optional.ofNullable(options.get(Argv.RESTORE)).ifPresentOrElse(session::startFrom, session::start);
+        // Beside what follows, for which clients wait.
+        Optional.ofNullable(options.get(Argv.RESTORE)).ifPresentOrElse(session::startFrom,
+                () -> Thread.ofPlatform().name("start").daemon().start(session::start));
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {

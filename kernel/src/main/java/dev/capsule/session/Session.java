@@ -95,9 +95,11 @@ public final class Session {
         commands = new Commands(this, checkpoints);
     }
 
-    /// Starts the first worker, so that it is ready when the first cell comes.
+    /// Starts the first worker, so that it is ready when the first cell comes; if that was not earlier.
     public synchronized void start() {
-        startWorker();
+        if (!closed) {
+            serving();
+        }
     }
 
     /// Has the first cell find the variables of a checkpoint; until they are there, it waits. If they cannot be had, it is
@@ -575,6 +577,8 @@ public final class Session {
         boolean busy;
         synchronized (this) {
             closed = true;
+            // Nobody is to start one any more.
+            current = current.or(() -> Optional.of(nextWorker()));
             current.flatMap(Attendant::worker).ifPresent(live::add);
             running.values().forEach(execution -> execution.attendant.worker().ifPresent(live::add));
             busy = !running.isEmpty();

@@ -227,8 +227,8 @@ public final class WorkerProcess {
         return new PipeWriter(pipe.writeEnd());
     }
 
-    /// Prepares the process that starts workers; once, before the first.
-    public static void prepareHost() {
+    /// Prepares the process that starts workers; a second time does nothing.
+    static void prepareHost() {
         Posix.ignoreInterrupts();
         Posix.adoptOrphans();
     }
@@ -243,6 +243,7 @@ public final class WorkerProcess {
     /// @param number tells this worker from earlier ones; from 1 on
     /// @throws IOException if the system gives no more pipes
     public static WorkerProcess start(int number, Launches launches, Listener listener) throws IOException {
+        prepareHost();
         var worker = new WorkerProcess(number, launches, listener);
         worker.requests.write(FrameCodec.encode(new Frame.Offer(List.of(Encoding.JSON, Encoding.MESSAGE_PACK),
                 FrameCodec.MAX_HEADER_BYTES, FrameCodec.MAX_BUFFERS_BYTES), Encoding.JSON));

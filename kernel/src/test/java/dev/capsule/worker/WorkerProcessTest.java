@@ -134,7 +134,6 @@ class WorkerProcessTest {
 
     @Test
     void nothingOfTheWorkersTreeSurvivesAKill() throws Exception {
-        WorkerProcess.prepareHost();
         // The inner process leaves the group and the session, and loses its parent.
         var worker = start(
                 frame(HELLO) + "(setsid sh -c 'echo $$; exec tail -f /dev/null' &) ; exec tail -f /dev/null");
