@@ -146,13 +146,15 @@ class Notebook {
 
   async edit(index, text = '') {
     await this.cell(index).locator('.cm-content').click();
+    await this.cell(index).locator('.cm-editor.cm-focused').waitFor();
     await page.keyboard.type(text);
   }
 
-  /** Runs a cell by keyboard, and does not wait for its end. */
+  /** Runs a cell that has not run yet by keyboard, and does not wait for its end. */
   async start(index) {
     await this.edit(index);
     await page.keyboard.press('Control+Enter');
+    await this.cell(index).locator('.jp-InputPrompt').filter({ hasText: /^\[(\*|\d+)\]:$/ }).waitFor();
   }
 
   /** Runs a cell by keyboard, and waits until its prompt has a number. */
