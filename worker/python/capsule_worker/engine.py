@@ -67,6 +67,10 @@ class PlainEngine:
         self._namespace.add_input(text, count)
         self._namespace.protect()
 
+    def namespace(self):
+        """The variables themselves."""
+        return self._namespace.dict
+
     def variables(self):
         """The namespace, and what of it is a person's own."""
         return self._namespace.dict, self._namespace.variables()

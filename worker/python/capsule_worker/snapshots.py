@@ -34,8 +34,6 @@ WAKE = SIGUSR1
 _SHARE = 0.05
 _MAX_CREDIT_SECONDS = 0.1
 _PAUSE_MILLIS = 20
-# Without one of these a cell calls nothing that could end the process, but for operators of its own.
-_SIGNS_OF_RISK = ("(", "[", ".", "@", "!", "%", "import", "await", "for ", "with ", "del ")
 
 _MAX_SCANNED_DESCRIPTORS = 4096
 
@@ -96,11 +94,11 @@ class Snapshots:
             return False
         return self.keep()
 
-    def catch_up(self, text):
-        """Before a cell: makes the snapshot that could not be made after the last, or was left out and is wanted now, since
-        the cell may end the process. True in a process that was woken.
+    def catch_up(self, risky):
+        """Before what may end the process, and before what may not: makes the snapshot that could not be made after the
+        last, or was left out and is wanted now. True in a process that was woken.
         """
-        self._wanted = self._refused is not None or any(sign in text for sign in _SIGNS_OF_RISK)
+        self._wanted = self._refused is not None or risky
         return self._wanted and self.offered and not self._kept and self.keep()
 
     def keep(self):

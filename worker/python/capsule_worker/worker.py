@@ -19,6 +19,7 @@ from .imports import ImportWatch
 from .interrupts import Interrupts
 from .loop import Loops, SessionLoop
 from .promises import Promises
+from .risk import Risk
 from .serving import Parts, Server
 from .snapshots import Snapshots
 from .stdin import Stdin
@@ -79,6 +80,7 @@ class Worker(Server):
             parts.engine, self._notice = choose(wanted, displays, loops)
         except Unavailable as error:
             die(error)
+        self._risk = Risk()
         self._booting.release()
         self._connection.send({"signal": "ready"})
         streams.load_c()
@@ -165,7 +167,7 @@ class Worker(Server):
             self._keep(header["id"])
             return
         if kind in ("execute", "comm", "checkpoint", "restore"):
-            if self._snapshots.catch_up(str(buffers[0], "utf-8", "replace") if kind == "execute" else "()"):
+            if self._snapshots.catch_up(kind != "execute" or self._is_risky(str(buffers[0], "utf-8", "replace"))):
                 self._revive()
                 return
         if kind in ("checkpoint", "restore"):
@@ -173,6 +175,9 @@ class Worker(Server):
             self._guard(header, self._execute, Execution.without_code(header), getattr(self, "_" + kind), header)
         else:
             self._answer(kind, header, buffers)
+
+    def _is_risky(self, text):
+        return self._risk.of(text, self._parts.engine.namespace())
 
     # Cells
 

@@ -99,6 +99,10 @@ class IPythonEngine:
         """Of a cell whose code was not run here, or whose effects were taken back."""
         self._shell.history_manager.store_inputs(count, text, text)
 
+    def namespace(self):
+        """The variables themselves."""
+        return self._shell.user_ns
+
     def variables(self):
         """The namespace, and what of it is a person's own."""
         return self._shell.user_ns, own_variables(self._shell.user_ns, self._shell.user_ns_hidden)
