@@ -129,6 +129,7 @@ final class KernelCommand {
         // Beside what follows, for which clients wait.
         Optional.ofNullable(options.get(Argv.RESTORE)).ifPresentOrElse(session::startFrom,
                 () -> Thread.ofPlatform().name("start").daemon().start(session::start));
+        useInstalledLibrary();
         var history = new History(historyFile(options.get("--history"), environment));
         Kernel kernel;
         try {
@@ -239,14 +240,25 @@ final class KernelCommand {
         };
     }
 
-    /// The worker's program: beside the jar where it is installed, in the source tree where it is built.
-    private static Path worker() {
-        Path jar;
+    private static Path jar() {
         try {
-            jar = Path.of(KernelCommand.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+            return Path.of(KernelCommand.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         } catch (URISyntaxException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /// SQLite's library would be written to `/tmp` by each kernel, and stay there when that is killed.
+    private static void useInstalledLibrary() {
+        var directory = jar().resolveSibling("");
+        if (Files.isRegularFile(directory.resolve(Program.SQLITE))) {
+            System.setProperty("org.sqlite.lib.path", directory.toString());
+        }
+    }
+
+    /// The worker's program: beside the jar where it is installed, in the source tree where it is built.
+    private static Path worker() {
+        Path jar = jar();
         for (Path home : List.of(jar.resolveSibling(""), jar.resolve("../../.."))) {
             Path program = home.resolve("worker/python/capsule_worker/__main__.py").normalize();
             if (Files.isRegularFile(program)) {

@@ -22,6 +22,9 @@ import java.util.jar.JarFile;
 record Program(Path jar) {
     static final String JAR = "capsule.jar";
     static final String WORKER = "worker/python/";
+    /// Of this machine, beside the jar.
+    static final String SQLITE = "libsqlitejdbc.so";
+    private static final String LIBRARIES = "org/sqlite/native/Linux/";
     private static final String LOGOS = "kernelspec/";
     private static final int HASH_BYTES = 6;
 
@@ -55,15 +58,23 @@ record Program(Path jar) {
         }
     }
 
-    /// Writes the jar and the worker's modules into a directory, which is made.
+    /// Writes the jar, the worker's modules and SQLite's library into a directory, which is made.
     void unpackTo(Path directory) throws IOException {
         Files.createDirectories(directory);
         Files.copy(jar, directory.resolve(JAR), StandardCopyOption.REPLACE_EXISTING);
-        for (var module : entries(WORKER).entrySet()) {
-            var file = directory.resolve(WORKER).resolve(module.getKey());
+        for (var entry : besideJar().entrySet()) {
+            var file = directory.resolve(entry.getKey());
             Files.createDirectories(file.resolveSibling(""));
-            Files.write(file, module.getValue());
+            Files.write(file, entry.getValue());
         }
+    }
+
+    private Map<String, byte[]> besideJar() throws IOException {
+        var files = new LinkedHashMap<String, byte[]>();
+        entries(WORKER).forEach((name, content) -> files.put(WORKER + name, content));
+        String machine = System.getProperty("os.arch").equals("aarch64") ? "aarch64/" : "x86_64/";
+        files.putAll(entries(LIBRARIES + machine));
+        return files;
     }
 
     /// Whether a directory holds all that [#unpackTo] writes, unchanged.
@@ -71,8 +82,8 @@ record Program(Path jar) {
         if (!sameBytes(directory.resolve(JAR), Files.readAllBytes(jar))) {
             return false;
         }
-        for (var module : entries(WORKER).entrySet()) {
-            if (!sameBytes(directory.resolve(WORKER).resolve(module.getKey()), module.getValue())) {
+        for (var entry : besideJar().entrySet()) {
+            if (!sameBytes(directory.resolve(entry.getKey()), entry.getValue())) {
                 return false;
             }
         }
