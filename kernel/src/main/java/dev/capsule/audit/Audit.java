@@ -44,6 +44,7 @@ public final class Audit implements AutoCloseable {
     /// Events that wait for the disk; one more is lost.
     private static final int MAX_WAITING = 1_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
+    private static final long OPEN_NANOS = 100_000_000;
 
     private static final Set<PosixFilePermission> OWNERS_DIRECTORY = PosixFilePermissions.fromString("rwx------");
     private static final Set<PosixFilePermission> OWNERS_FILE = PosixFilePermissions.fromString("rw-------");
@@ -59,6 +60,8 @@ public final class Audit implements AutoCloseable {
 
     // Of thread audit. Made with the first event, as the first random number takes 30 ms.
     private @Nullable String session;
+    private @Nullable FileChannel channel;
+    private long openedNanos;
 
     /// @param file made with its directory by the first event
     public Audit(Path file) {
@@ -112,24 +115,50 @@ public final class Audit implements AutoCloseable {
         return made;
     }
 
-    /// Opens the file for each line: another kernel may have renamed it since the last.
     private void append(byte[] line) throws IOException {
+        var open = open();
+        int written = open.write(ByteBuffer.wrap(line));
+        if (written < line.length) {
+            throw new IOException("%d of %d bytes were written".formatted(written, line.length));
+        }
+        if (open.size() >= maxFileBytes) {
+            release();
+            rotate();
+        }
+    }
+
+    /// The file stays open for the next event, but not for long: another kernel may have renamed it since.
+    private FileChannel open() throws IOException {
+        var open = channel;
+        if (open != null && System.nanoTime() - openedNanos < OPEN_NANOS) {
+            return open;
+        }
+        release();
         prepareDirectory();
         if (Files.exists(file, LinkOption.NOFOLLOW_LINKS)
                 && !Files.isRegularFile(file, LinkOption.NOFOLLOW_LINKS)) {
             // Opening a pipe would wait for who reads it.
             throw new IOException(file + " is not a regular file; remove it");
         }
-        boolean full;
-        try (var channel = FileChannel.open(file, APPEND, PosixFilePermissions.asFileAttribute(OWNERS_FILE))) {
-            int written = channel.write(ByteBuffer.wrap(line));
-            if (written < line.length) {
-                throw new IOException("%d of %d bytes were written".formatted(written, line.length));
-            }
-            full = channel.size() >= maxFileBytes;
+        open = FileChannel.open(file, APPEND, PosixFilePermissions.asFileAttribute(OWNERS_FILE));
+        openedNanos = System.nanoTime();
+        channel = open;
+        return open;
+    }
+
+    private void releaseQuietly() {
+        try {
+            release();
+        } catch (IOException e) {
+            problem("it was not closed: " + e);
         }
-        if (full) {
-            rotate();
+    }
+
+    private void release() throws IOException {
+        var open = channel;
+        channel = null;
+        if (open != null) {
+            open.close();
         }
     }
 
@@ -170,6 +199,7 @@ public final class Audit implements AutoCloseable {
     /// Waits for what was recorded to be written.
     @Override
     public void close() {
+        thread.execute(this::releaseQuietly);
         thread.shutdown();
         try {
             if (!thread.awaitTermination(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {

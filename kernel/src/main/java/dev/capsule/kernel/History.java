@@ -20,6 +20,7 @@ import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -33,15 +34,24 @@ public final class History implements AutoCloseable {
     private static final int MAX_ENTRY_CHARS = 1 << 20;
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
+    /// Other kernels' writes wait for so many.
+    private static final int MAX_UNCOMMITTED = 100;
     private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
 
     private final Optional<Path> file;
     private final ExecutorService thread = Executors
             .newSingleThreadExecutor(Thread.ofPlatform().name("history").daemon().factory());
 
+    /// Writes that are not done yet.
+    private final AtomicInteger waiting = new AtomicInteger();
+
     // Of thread history.
     private @Nullable Connection database;
     private int session;
+    private @Nullable PreparedStatement insert;
+    private @Nullable PreparedStatement update;
+    /// Writes that are not committed yet; several are, together, while more are waiting.
+    private int uncommitted;
 
     /// @param file created with its directories when it is not there; empty for a history in memory
     public History(Optional<Path> file) {
@@ -52,12 +62,15 @@ public final class History implements AutoCloseable {
     void add(int line, String code) {
         String input = kept("input", code);
         run("cell " + line, connection -> {
-            try (var insert = connection.prepareStatement("INSERT INTO entries VALUES (?, ?, ?, NULL)")) {
-                insert.setInt(1, session);
-                insert.setInt(2, line);
-                insert.setString(3, input);
-                insert.executeUpdate();
+            var made = insert;
+            if (made == null) {
+                made = connection.prepareStatement("INSERT INTO entries VALUES (?, ?, ?, NULL)");
+                insert = made;
             }
+            made.setInt(1, session);
+            made.setInt(2, line);
+            made.setString(3, input);
+            made.executeUpdate();
         });
     }
 
@@ -65,13 +78,15 @@ public final class History implements AutoCloseable {
     void addOutput(int line, String text) {
         String output = kept("output", text);
         run("output " + line, connection -> {
-            try (var update = connection
-                    .prepareStatement("UPDATE entries SET output = ? WHERE session = ? AND line = ?")) {
-                update.setString(1, output);
-                update.setInt(2, session);
-                update.setInt(3, line);
-                update.executeUpdate();
+            var made = update;
+            if (made == null) {
+                made = connection.prepareStatement("UPDATE entries SET output = ? WHERE session = ? AND line = ?");
+                update = made;
             }
+            made.setString(1, output);
+            made.setInt(2, session);
+            made.setInt(3, line);
+            made.executeUpdate();
         });
     }
 
@@ -143,13 +158,32 @@ public final class History implements AutoCloseable {
     }
 
     private void run(String what, Write write) {
+        waiting.incrementAndGet();
         thread.execute(() -> {
             try {
-                write.to(open());
+                var connection = open();
+                if (waiting.get() > 1 && uncommitted == 0) {
+                    connection.setAutoCommit(false);
+                }
+                write.to(connection);
+                uncommitted += connection.getAutoCommit() ? 0 : 1;
+                if (waiting.get() == 1 || uncommitted == MAX_UNCOMMITTED) {
+                    commit(connection);
+                }
             } catch (SQLException e) {
                 LOG.log(Level.WARNING, () -> what + " is missing in the history: " + e.getMessage());
+            } finally {
+                waiting.decrementAndGet();
             }
         });
+    }
+
+    private void commit(Connection connection) throws SQLException {
+        if (uncommitted > 0) {
+            uncommitted = 0;
+            // Commits as well.
+            connection.setAutoCommit(true);
+        }
     }
 
     private Connection open() throws SQLException {
