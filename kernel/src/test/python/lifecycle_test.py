@@ -50,6 +50,13 @@ else:
 CHILD = "import subprocess; child = subprocess.Popen(['sleep', '1000'])"
 
 
+def with_cache(argv, path):
+    """A kernel's command with another cache for the start of the virtual machine."""
+    changed = [f"-XX:AOTCache={path}" if word.startswith("-XX:AOTCache=") else word for word in argv]
+    assert changed != argv, argv
+    return changed
+
+
 class Lifecycle(unittest.TestCase):
     def watch(self, kernel_pid, expected):
         """Watches a kernel and what is below it, which must be at least so many processes."""
@@ -149,6 +156,24 @@ class Lifecycle(unittest.TestCase):
             with Kernel(info):
                 client.wait(lambda: any(m["msg_type"] == "iopub_welcome" for m in client.orphans), "a second welcome")
                 self.assertEqual("2", client.execute("1 + 1").result())
+
+    def test_the_virtual_machine_starts_from_its_cache(self):
+        # With this option it does not start where it cannot use it.
+        with Kernel(change_argv=lambda argv: [argv[0], "-XX:AOTMode=on", *argv[1:]]) as kernel, Client(kernel.info) as client:
+            self.assertEqual("42", client.execute("6 * 7").result())
+
+    def test_a_cache_that_is_of_no_use_costs_time_only(self):
+        with tempfile.NamedTemporaryFile("wb") as file:
+            file.write(os.urandom(1 << 20))
+            file.flush()
+            for path in (file.name, file.name + "-missing"):
+                with (
+                    self.subTest(path),
+                    Kernel(change_argv=lambda argv: with_cache(argv, path)) as kernel,
+                    Client(kernel.info) as client,
+                ):
+                    self.assertEqual("42", client.execute("6 * 7").result())
+                    self.assertEqual([], kernel.log.lines())
 
     def test_it_is_ready_before_its_worker_is(self):
         """kernel_info does not wait for a Python that takes for ever to start."""

@@ -43,6 +43,8 @@ class InstallTest {
     private Path home = Path.of("");
     private Path jar = Path.of("");
 
+    private static final String CACHE_OPTION = "-XX:AOTCacheOutput=";
+
     private Processes processes = saying(new Ended(0, "end\n"));
 
     /// What a command printed, and its status.
@@ -62,7 +64,10 @@ class InstallTest {
         var said = run("install", "--env", "B=${HOME}/x=1", "--env", "A=");
         String release = release(jar);
         assertEquals("", said.err());
-        assertEquals(List.of(".local/share/capsule/" + release + "/capsule.jar",
+        String cache = "capsule-" + Runtime.version() + ".aot";
+        assertEquals(List.of(".local/share/capsule/" + release + "/" + cache,
+                ".local/share/capsule/" + release + "/capsule.jar",
+                ".local/share/capsule/" + release + "/libsqlitejdbc.so",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__init__.py",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__main__.py",
                 ".local/share/jupyter/kernels/capsule-python/kernel.json",
@@ -80,6 +85,8 @@ class InstallTest {
                     "-Xss512k",
                     "-XX:ReservedCodeCacheSize=48m",
                     "--enable-native-access=ALL-UNNAMED",
+                    "-XX:AOTCache=%s/.local/share/capsule/%s/%s",
+                    "-Xlog:aot*=off,cds*=off",
                     "-jar",
                     "%s/.local/share/capsule/%s/capsule.jar",
                     "kernel",
@@ -101,7 +108,8 @@ class InstallTest {
                     "debugger": true
                   }
                 }
-                """.formatted(System.getProperty("java.home"), home, release), Files.readString(spec()));
+                """.formatted(System.getProperty("java.home"), home, release, cache, home, release),
+                Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
                 home.resolve(".local/share/capsule/" + release + "/worker/python/capsule_worker/__pycache__")));
@@ -531,7 +539,13 @@ class InstallTest {
     private static Processes saying(Ended answer) {
         return new Processes() {
             @Override
-            public Ended run(Launch launch) {
+            public Ended run(Launch launch) throws IOException {
+                for (String word : launch.command()) {
+                    if (word.startsWith(CACHE_OPTION)) {
+                        // The JVM of a kernel that is rehearsed.
+                        Files.writeString(Path.of(word.substring(CACHE_OPTION.length())), "a cache");
+                    }
+                }
                 return answer;
             }
 
@@ -592,7 +606,10 @@ class InstallTest {
         try (var out = new JarOutputStream(Files.newOutputStream(file), manifest)) {
             for (String name : List.of("worker/python/capsule_worker/__init__.py",
                     "worker/python/capsule_worker/__main__.py", "kernelspec/logo-32x32.png",
-                    "kernelspec/logo-svg.svg")) {
+                    "kernelspec/logo-svg.svg",
+                    "org/sqlite/native/Linux/"
+                            + (System.getProperty("os.arch").equals("aarch64") ? "aarch64" : "x86_64")
+                            + "/libsqlitejdbc.so")) {
                 out.putNextEntry(new ZipEntry(name));
                 out.write(("# " + marker).getBytes(UTF_8));
             }
