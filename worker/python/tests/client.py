@@ -80,6 +80,8 @@ def data(header, buffers):
 class Worker:
     def __init__(self, hello=None, environment=None, folder=None, arguments=None, wait=True, supervised=False, begin=True):
         self.encode, decode = frames.encode_json, frames.decode_json
+        # Cells whose end is not waited for yet.
+        self._running = set()
         requests_out, self.requests = _pipe()
         self.frames, frames_in = _pipe()
         control_out, self.control = _pipe()
@@ -164,6 +166,7 @@ class Worker:
             "user_expressions": {},
             **options,
         }
+        self._running.add(header["id"])
         self.send(self.control if "subshell" in options else self.requests, header, code.encode())
         return header["id"]
 
@@ -179,9 +182,13 @@ class Worker:
         )
         # What came after it is of later ones.
         events, self.events = self.events[: self._found], self.events[self._found :]
-        # But the ends of others, which ran at the same time, are still to be waited for.
-        self.events[:0] = [event for event in events if event[0] == "settle"]
-        return Cell(events, settle[1:])
+        self._running.discard(promise)
+        # But the ends of others, which ran at the same time, are still to be waited for, and their results with them.
+        self.events[:0] = [event for event in events if event[0] == "settle" or self._is_others_result(event)]
+        return Cell([event for event in events if not self._is_others_result(event)], settle[1:])
+
+    def _is_others_result(self, event):
+        return event[0] == "result" and event[1]["id"] in self._running
 
     def ask(self, kind, code, **fields):
         promise = f"q{os.urandom(4).hex()}"

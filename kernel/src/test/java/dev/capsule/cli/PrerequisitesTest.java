@@ -94,7 +94,7 @@ class PrerequisitesTest {
     void programsOfTheTestsMayComeFromElsewhere() throws Exception {
         installed(DEMO + " jupyter-console jupyter-server python3-jupyter-server python3-jupyter-kernel-test "
                 + "python3-pexpect python3-seccomp python3-ipython python3-ipykernel python3-debugpy python3-pandas "
-                + "python3-matplotlib python3-cloudpickle tmux");
+                + "python3-matplotlib python3-cloudpickle python3-jupyterlab-server chromium tmux");
         program("node", "");
         program("npm", "");
         assertEquals(new Said(0, ""), run("test"));

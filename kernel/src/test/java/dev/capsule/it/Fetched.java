@@ -25,7 +25,7 @@ enum Fetched {
     /// Fetches what is not there yet, or is not what it should be.
     ///
     /// @return [Verdict.Missing] where that failed
-    Verdict get() throws IOException, InterruptedException {
+    synchronized Verdict get() throws IOException, InterruptedException {
         var there = directory().resolve("content");
         if (Files.exists(there) && Files.readString(there).equals(content)) {
             return new Verdict.Passed();

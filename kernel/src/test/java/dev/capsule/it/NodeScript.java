@@ -50,7 +50,7 @@ record NodeScript(String module) {
     }
 
     /// Puts all modules and what they need into a directory, once in a run of the tests.
-    private static Verdict packages(Path directory) throws IOException, InterruptedException {
+    private static synchronized Verdict packages(Path directory) throws IOException, InterruptedException {
         // The last that npm writes.
         if (Files.exists(directory.resolve("node_modules/.package-lock.json"))) {
             return new Verdict.Passed();
