@@ -199,8 +199,10 @@ public final class Audit implements AutoCloseable {
     /// Waits for what was recorded to be written.
     @Override
     public void close() {
-        thread.execute(this::releaseQuietly);
-        thread.shutdown();
+        if (!thread.isShutdown()) {
+            thread.execute(this::releaseQuietly);
+            thread.shutdown();
+        }
         try {
             if (!thread.awaitTermination(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
                 problem("events are lost: writing the last took longer than %d s".formatted(CLOSE_TIMEOUT_SECONDS));

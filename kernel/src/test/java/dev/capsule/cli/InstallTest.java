@@ -87,6 +87,8 @@ class InstallTest {
                     "--enable-native-access=ALL-UNNAMED",
                     "-XX:AOTCache=%s/.local/share/capsule/%s/%s",
                     "-Xlog:aot*=off,cds*=off",
+                    "-XX:+UnlockDiagnosticVMOptions",
+                    "-XX:-AOTReplayTraining",
                     "-jar",
                     "%s/.local/share/capsule/%s/capsule.jar",
                     "kernel",
