@@ -31,10 +31,12 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         var words = new ArrayList<String>();
         words.add(java.toString());
         words.addAll(FLAGS);
-        // Where the cache is missing, or of another JDK, the JVM goes on without it, and need not tell everybody.
-        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off"));
-        // What the JVM has learned, too, it would compile at once, when the processors are wanted for the start itself.
-        words.addAll(List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTReplayTraining", "-jar", jar.toString()));
+        // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
+        // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
+        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
+                "-XX:-AOTReplayTraining",
+                "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
+                jar.toString()));
         words.addAll(kernel("{connection_file}"));
         return words;
     }

@@ -24,6 +24,9 @@ record Program(Path jar) {
     static final String WORKER = "worker/python/";
     /// Of this machine, beside the jar.
     static final String SQLITE = "libsqlitejdbc.so";
+    /// For the JVM's compilers, beside the jar.
+    static final String DIRECTIVES = "compiler/directives.json";
+    private static final String COMPILER = "compiler/";
     private static final String LIBRARIES = "org/sqlite/native/Linux/";
     private static final String LOGOS = "kernelspec/";
     private static final int HASH_BYTES = 6;
@@ -58,7 +61,7 @@ record Program(Path jar) {
         }
     }
 
-    /// Writes the jar, the worker's modules and SQLite's library into a directory, which is made.
+    /// Writes the jar and what is needed beside it into a directory, which is made.
     void unpackTo(Path directory) throws IOException {
         Files.createDirectories(directory);
         Files.copy(jar, directory.resolve(JAR), StandardCopyOption.REPLACE_EXISTING);
@@ -72,6 +75,7 @@ record Program(Path jar) {
     private Map<String, byte[]> besideJar() throws IOException {
         var files = new LinkedHashMap<String, byte[]>();
         entries(WORKER).forEach((name, content) -> files.put(WORKER + name, content));
+        entries(COMPILER).forEach((name, content) -> files.put(COMPILER + name, content));
         String machine = System.getProperty("os.arch").equals("aarch64") ? "aarch64/" : "x86_64/";
         files.putAll(entries(LIBRARIES + machine));
         return files;

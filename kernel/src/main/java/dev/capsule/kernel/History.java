@@ -17,10 +17,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
-import java.util.concurrent.ExecutorService;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
@@ -34,24 +36,24 @@ public final class History implements AutoCloseable {
     private static final int MAX_ENTRY_CHARS = 1 << 20;
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
+    /// What comes within this time is written together: a hundred entries take little longer than one.
+    private static final int DELAY_MILLIS = 50;
     /// Other kernels' writes wait for so many.
-    private static final int MAX_UNCOMMITTED = 100;
+    private static final int MAX_TOGETHER = 200;
     private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
 
     private final Optional<Path> file;
-    private final ExecutorService thread = Executors
-            .newSingleThreadExecutor(Thread.ofPlatform().name("history").daemon().factory());
+    private final ScheduledExecutorService thread = Executors
+            .newSingleThreadScheduledExecutor(Thread.ofPlatform().name("history").daemon().factory());
 
-    /// Writes that are not done yet.
-    private final AtomicInteger waiting = new AtomicInteger();
+    /// Guarded by itself.
+    private final List<Entry> waiting = new ArrayList<>();
 
     // Of thread history.
     private @Nullable Connection database;
     private int session;
     private @Nullable PreparedStatement insert;
     private @Nullable PreparedStatement update;
-    /// Writes that are not committed yet; several are, together, while more are waiting.
-    private int uncommitted;
 
     /// @param file created with its directories when it is not there; empty for a history in memory
     public History(Optional<Path> file) {
@@ -101,6 +103,7 @@ public final class History implements AutoCloseable {
     void find(HistoryQuery query, Consumer<List<HistoryEntry>> answer) {
         thread.execute(() -> {
             List<HistoryEntry> entries = List.of();
+            flush();
             try {
                 entries = select(open(), query);
             } catch (SQLException e) {
@@ -153,36 +156,52 @@ public final class History implements AutoCloseable {
         return entries;
     }
 
+    /// @param what names it in a message
+    private record Entry(String what, Write write) {}
+
     private interface Write {
         void to(Connection connection) throws SQLException;
     }
 
     private void run(String what, Write write) {
-        waiting.incrementAndGet();
-        thread.execute(() -> {
-            try {
-                var connection = open();
-                if (waiting.get() > 1 && uncommitted == 0) {
-                    connection.setAutoCommit(false);
-                }
-                write.to(connection);
-                uncommitted += connection.getAutoCommit() ? 0 : 1;
-                if (waiting.get() == 1 || uncommitted == MAX_UNCOMMITTED) {
-                    commit(connection);
-                }
-            } catch (SQLException e) {
-                LOG.log(Level.WARNING, () -> what + " is missing in the history: " + e.getMessage());
-            } finally {
-                waiting.decrementAndGet();
+        synchronized (waiting) {
+            waiting.add(new Entry(what, write));
+            if (waiting.size() > 1) {
+                return;
             }
-        });
+        }
+        Future<?> _ = thread.schedule(this::flush, DELAY_MILLIS, TimeUnit.MILLISECONDS);
     }
 
-    private void commit(Connection connection) throws SQLException {
-        if (uncommitted > 0) {
-            uncommitted = 0;
+    /// Writes what waits.
+    private void flush() {
+        List<Entry> entries;
+        synchronized (waiting) {
+            entries = List.copyOf(waiting);
+            waiting.clear();
+        }
+        for (int start = 0; start < entries.size(); start += MAX_TOGETHER) {
+            write(entries.subList(start, Math.min(entries.size(), start + MAX_TOGETHER)));
+        }
+    }
+
+    private void write(List<Entry> entries) {
+        try {
+            var connection = open();
+            connection.setAutoCommit(entries.size() == 1);
+            for (var entry : entries) {
+                try {
+                    entry.write.to(connection);
+                } catch (SQLException e) {
+                    LOG.log(Level.WARNING, () -> entry.what + " is missing in the history: " + e.getMessage());
+                }
+            }
             // Commits as well.
             connection.setAutoCommit(true);
+        } catch (SQLException e) {
+            LOG.log(Level.WARNING,
+                    () -> "%d entries from %s on are missing in the history: %s".formatted(entries.size(),
+                            entries.getFirst().what, e.getMessage()));
         }
     }
 
@@ -238,23 +257,24 @@ public final class History implements AutoCloseable {
     /// Waits for what was added to be written.
     @Override
     public void close() {
-        thread.execute(() -> {
+        var closed = thread.submit(() -> {
+            flush();
             var open = database;
             if (open != null) {
-                try {
-                    open.close();
-                } catch (SQLException e) {
-                    LOG.log(Level.WARNING, () -> "history file was not closed: " + e.getMessage());
-                }
+                open.close();
             }
+            return true;
         });
-        thread.shutdown();
         try {
-            if (!thread.awaitTermination(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS)) {
-                LOG.log(Level.WARNING, "history was not written to its end in time");
-            }
+            closed.get(CLOSE_TIMEOUT_SECONDS, TimeUnit.SECONDS);
+        } catch (ExecutionException e) {
+            LOG.log(Level.WARNING, () -> "history file was not closed: " + e.getCause());
+        } catch (TimeoutException e) {
+            LOG.log(Level.WARNING, "history was not written to its end in time");
         } catch (InterruptedException e) {
             throw new IllegalStateException(e);
+        } finally {
+            thread.shutdownNow();
         }
     }
 }

@@ -67,6 +67,7 @@ class InstallTest {
         String cache = "capsule-" + Runtime.version() + ".aot";
         assertEquals(List.of(".local/share/capsule/" + release + "/" + cache,
                 ".local/share/capsule/" + release + "/capsule.jar",
+                ".local/share/capsule/" + release + "/compiler/directives.json",
                 ".local/share/capsule/" + release + "/libsqlitejdbc.so",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__init__.py",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__main__.py",
@@ -89,6 +90,8 @@ class InstallTest {
                     "-Xlog:aot*=off,cds*=off",
                     "-XX:+UnlockDiagnosticVMOptions",
                     "-XX:-AOTReplayTraining",
+                    "-XX:CompilerDirectivesFile=%s/.local/share/capsule/%s/compiler/directives.json",
+                    "-XX:-DisplayVMOutput",
                     "-jar",
                     "%s/.local/share/capsule/%s/capsule.jar",
                     "kernel",
@@ -110,7 +113,8 @@ class InstallTest {
                     "debugger": true
                   }
                 }
-                """.formatted(System.getProperty("java.home"), home, release, cache, home, release),
+                """.formatted(System.getProperty("java.home"), home, release, cache, home, release, home,
+                release),
                 Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
@@ -608,7 +612,7 @@ class InstallTest {
         try (var out = new JarOutputStream(Files.newOutputStream(file), manifest)) {
             for (String name : List.of("worker/python/capsule_worker/__init__.py",
                     "worker/python/capsule_worker/__main__.py", "kernelspec/logo-32x32.png",
-                    "kernelspec/logo-svg.svg",
+                    "kernelspec/logo-svg.svg", "compiler/directives.json",
                     "org/sqlite/native/Linux/"
                             + (System.getProperty("os.arch").equals("aarch64") ? "aarch64" : "x86_64")
                             + "/libsqlitejdbc.so")) {
