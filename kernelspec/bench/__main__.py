@@ -20,7 +20,7 @@ PEERS = ("xpython", "xpython-raw")
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="capsule bench", description="Measures Capsule beside other kernels of Python.")
+    parser = argparse.ArgumentParser(prog="capsule bench", description="Measures Capsule beside other kernels.")
     parser.add_argument(
         "--against",
         nargs="+",

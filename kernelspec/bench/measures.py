@@ -186,7 +186,7 @@ def assist(kernel):
 
 def require_text(cell, expected):
     text = cell.require_ok().text()
-    require(text == expected, f"{len(text):,} characters of output came before idle, where {len(expected):,} were written")
+    require(text == expected, f"{len(text):,} characters came before idle, where {len(expected):,} were written")
 
 
 @measure("lines", rounds=5)
@@ -208,7 +208,9 @@ def bulk(kernel):
 @measure("tick", rounds=3, quick_rounds=1)
 def tick(kernel):
     """The clock of the cell is that of this process, too."""
-    cell = kernel.run(f"import time\nfor i in range({TICKS}):\n    print(repr(time.perf_counter()))\n    time.sleep(0.025)")
+    cell = kernel.run(
+        f"import time\nfor i in range({TICKS}):\n    print(repr(time.perf_counter()))\n    time.sleep(0.025)"
+    )
     kernel.run("1").require_ok()
     written, unfinished = 0, ""
     for message in cell.require_ok().streams():
@@ -347,10 +349,8 @@ def cpu(place):
 def nbconvert(place):
     """From the start of jupyter nbconvert to its end."""
     sources = [f"x{number} = {number}\nprint(x{number})\nx{number} * 2" for number in range(20)]
-    cells = [
-        {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source, "id": f"c{number}"}
-        for number, source in enumerate(sources)
-    ]
+    empty = {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": []}
+    cells = [{**empty, "id": f"cell-{number}", "source": source} for number, source in enumerate(sources)]
     name = f"bench-{place.spec.name}"
     kernels = place.directory / "jupyter" / "kernels"
     kernels.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Drawings of results, as SVG that a light and a dark page show alike. Also: python3 plots.py RESULTS.json > FILE.svg"""
+"""Drawings of results, as SVG for light pages and dark ones. Also: python3 plots.py RESULTS.json >FILE.svg"""
 
 import json
 import math
@@ -64,8 +64,8 @@ def bars(results):
             times = _times(results, kernel, name)
             if times is not None:
                 parts.append(f'<circle class="{kernel}" cx="{x(times):.1f}" cy="{top + 14}" r="4"/>')
-    legend = [(kernel, kernel) for kernel in capsule + peers]
-    return _svg(height, [_text(0, 14, "Times that of ipykernel: shorter is better; red: the bound", ""), *_legend(legend), *parts])
+    title = _text(0, 14, "Times that of ipykernel: shorter is better. Red: what it should be at most", "")
+    return _svg(height, [title, *_legend(capsule + peers), *parts])
 
 
 def _times(results, kernel, name):
@@ -110,12 +110,12 @@ def lines(results):
     return _svg(TOP + (height + 30) * len(panels), [_text(0, 14, title, ""), *parts])
 
 
-def _legend(entries):
+def _legend(kernels):
     parts = []
-    for number, (kind, name) in enumerate(entries):
+    for number, kernel in enumerate(kernels):
         place = LEFT + 120 * number
-        parts.append(f'<rect class="{kind}" x="{place}" y="24" width="10" height="10"/>')
-        parts.append(_text(place + 15, 33, name, "small"))
+        parts.append(f'<rect class="{kernel}" x="{place}" y="24" width="10" height="10"/>')
+        parts.append(_text(place + 15, 33, kernel, "small"))
     return parts
 
 

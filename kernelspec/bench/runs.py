@@ -5,6 +5,7 @@ that a machine that is slow for a while is slow for all.
 import gc
 import os
 import platform
+import re
 import statistics
 import sys
 import time
@@ -119,10 +120,10 @@ class Run:
 
 def machine():
     """What the figures were taken on."""
-    cpus = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    processors = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "processor": cpus[0] if cpus else platform.machine(),
+        "processor": processors[0] if processors else platform.machine(),
         "memory MiB": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
