@@ -31,7 +31,7 @@ now = time.perf_counter
 
 _DELIMITER = b"<IDS|MSG>"
 _NUMBER = re.compile(rb'"msg_id": ?"bench-(\d+)"')
-_SOCKET_TYPES = {"shell": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER, "control": zmq.DEALER, "hb": zmq.REQ}
+_SOCKET_TYPES = {"shell": zmq.DEALER, "iopub": zmq.SUB, "stdin": zmq.DEALER, "control": zmq.DEALER}
 # Below the range from which the system takes the ports of outgoing connections, so that nobody has one of them when the
 # kernel comes to bind it.
 _PORTS = range(20_000, 32_000)
@@ -178,8 +178,8 @@ class Kernel:
         self._connection_file.write_text(json.dumps(info))
         self._sockets, self._channels, self._poller = {}, {}, zmq.Poller()
         identity = uuid.uuid4().hex.encode()
-        for channel, port in zip(CHANNELS, ports):
-            each = _context.socket(_SOCKET_TYPES[channel])
+        for channel, type in _SOCKET_TYPES.items():
+            each = _context.socket(type)
             each.linger = 0
             # libzmq tries every 100 ms by itself, and would add as much to the start of every kernel.
             each.reconnect_ivl = 2
@@ -189,7 +189,7 @@ class Kernel:
                 each.subscribe(b"")
             else:
                 each.identity = identity
-            each.connect(f"tcp://127.0.0.1:{port}")
+            each.connect(f"tcp://127.0.0.1:{info[f'{channel}_port']}")
             self._sockets[channel], self._channels[each] = each, channel
             self._poller.register(each, zmq.POLLIN)
 
@@ -299,8 +299,6 @@ class Kernel:
             except zmq.Again:
                 return
             at = now()
-            if channel == "hb":
-                continue
             start = frames.index(_DELIMITER) + 1
             number = _NUMBER.search(frames[start + 2])
             request = self._requests.get(int(number[1])) if number else None

@@ -3,6 +3,7 @@ what it asked for was done in full, and raises [Lost] when not.
 """
 
 import base64
+import contextlib
 import json
 import os
 import subprocess
@@ -265,21 +266,17 @@ def control_while_busy(kernel):
 
 @measure("ten", rounds=3, quick_rounds=1, starts_kernels=True)
 def ten_at_once(place):
-    kernels = []
-    try:
+    with contextlib.ExitStack() as stack:
+        kernels = [stack.enter_context(place.kernel()) for _ in range(KERNELS)]
         began = now()
-        for _ in range(KERNELS):
-            kernels.append(place.kernel())
-            kernels[-1].start()
+        for kernel in kernels:
+            kernel.start()
         yield "ten.ready", ms(max(kernel.info.sent + kernel.answered() for kernel in kernels) - began)
         for kernel in kernels:
             warm(kernel.subscribed(), 5)
         began, ended = now(), []
         yield from run_side_by_side(kernels, ended)
         yield "ten.rate", KERNELS * CELLS_OF_TEN / (max(ended) - began)
-    finally:
-        for kernel in kernels:
-            kernel.close()
 
 
 def run_side_by_side(kernels, ended):
