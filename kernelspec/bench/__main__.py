@@ -27,7 +27,7 @@ def arguments():
         metavar="KERNEL",
         help=f"measure these beside {REFERENCE}, not {' and '.join(PEERS)}: names, or directories with a kernel.json",
     )
-    parser.add_argument("--quick", action="store_true", help="few rounds: some two minutes, and rough")
+    parser.add_argument("--quick", action="store_true", help="few rounds: some five minutes, and rough")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=MEASURES, help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--engine", choices=("plain", "ipython"), help="Capsule with this engine only")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="instead, one kernel at full load for so long")

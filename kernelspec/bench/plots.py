@@ -69,8 +69,8 @@ def bars(results):
 
 
 def _times(results, kernel, name):
-    """Of rates the inverse, so that less is always better."""
-    found = ratio(results, kernel, name)
+    """Of rates the inverse, so that less is always better; None of what is neither time nor size."""
+    found = ratio(results, kernel, name) if FIGURES[name].unit else None
     return 1 / found if found and FIGURES[name].more_is_better else found or None
 
 
