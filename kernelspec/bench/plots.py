@@ -11,13 +11,13 @@ from report import ratio, verdicts
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #24292f }
 .small { font-size: 11px; fill: #57606a } .grid { stroke: #d0d7de } .one { stroke: #57606a }
-.capsule-plain { fill: #0969da; stroke: #0969da } .capsule-ipython { fill: #8250df; stroke: #8250df }
-.xpython { fill: #bc4c00 } .xpython-raw { fill: #bf8700 } .bound { stroke: #cf222e; stroke-width: 2 }
+.capsule-plain { fill: #54a3ff; stroke: #54a3ff } .capsule-ipython { fill: #b392f0; stroke: #b392f0 }
+.xpython { fill: #bc4c00 } .xpython-raw { fill: #bf8700 } .bound { stroke: #24292f; stroke-width: 2 }
 .line { fill: none; stroke-width: 1.5 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .small { fill: #8d96a0 } .grid { stroke: #3d444d } .one { stroke: #8d96a0 }
-  .capsule-plain { fill: #4493f8; stroke: #4493f8 } .capsule-ipython { fill: #ab7df8; stroke: #ab7df8 }
-  .xpython { fill: #db6d28 } .xpython-raw { fill: #d29922 } .bound { stroke: #f85149 }
+  .capsule-plain { fill: #1f6feb; stroke: #1f6feb } .capsule-ipython { fill: #8957e5; stroke: #8957e5 }
+  .xpython { fill: #db6d28 } .xpython-raw { fill: #d29922 } .bound { stroke: #e6edf3 }
 }
 """
 WIDTH = 860
@@ -59,12 +59,12 @@ def bars(results):
             for bound, _, _ in verdicts(results, kernel, name):
                 if bound.of == REFERENCE:
                     place = x(1 / bound.limit if FIGURES[name].more_is_better else bound.limit)
-                    parts.append(f'<line class="bound" x1="{place:.1f}" x2="{place:.1f}" y1="{y}" y2="{y + 11}"/>')
+                    parts.append(f'<line class="bound" x1="{place:.1f}" x2="{place:.1f}" y1="{y - 1}" y2="{y + 12}"/>')
         for kernel in peers:
             times = _times(results, kernel, name)
             if times is not None:
                 parts.append(f'<circle class="{kernel}" cx="{x(times):.1f}" cy="{top + 14}" r="4"/>')
-    title = _text(0, 14, "Times that of ipykernel: shorter is better. Red: what it should be at most", "")
+    title = _text(0, 14, "Times that of ipykernel: shorter is better. The upright mark is what it may be at most", "")
     return _svg(height, [title, *_legend(capsule + peers), *parts])
 
 
