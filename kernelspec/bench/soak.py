@@ -33,6 +33,8 @@ class Load:
         self.cells = 0
         # Seconds from execute to reply, of the plain cells since these were last taken.
         self.latencies = []
+        # The longest of all, in seconds, and its kind.
+        self.longest = (0, "")
         kernel.run(BEGIN).require_ok()
         # Kinds of cells, and how often each comes among a thousand.
         self._kinds = {
@@ -54,7 +56,10 @@ class Load:
             kind()
 
     def step(self):
-        self._random.choices(list(self._kinds), self._kinds.values())[0]()
+        kind = self._random.choices(list(self._kinds), self._kinds.values())[0]
+        began = now()
+        kind()
+        self.longest = max(self.longest, (now() - began, kind.__name__))
 
     def _run(self, code):
         self.cells += 1
@@ -168,7 +173,9 @@ def _sample(kernel, load, samples, seconds):
             load.step()
         rate = (load.cells - cells) / (now() - since)
         latencies = sorted(load.latencies)
+        longest, kind = load.longest
         load.latencies.clear()
+        load.longest = (0, "")
         pids = kernel.pids()
         samples.append(
             {
@@ -178,15 +185,13 @@ def _sample(kernel, load, samples, seconds):
                 "RSS of the front, MiB": rss_mib(kernel.process.pid),
                 "execute → reply, median, ms": quantile(latencies, 0.5) * 1e3,
                 "execute → reply, p99, ms": quantile(latencies, 0.99) * 1e3,
+                "longest, s": longest,
                 "processes": len(pids),
                 "descriptors": descriptors(pids),
             }
         )
-        print(
-            ", ".join(f"{name} {value:.4g}" for name, value in samples[-1].items()),
-            file=sys.stderr,
-            flush=True,
-        )
+        said = ", ".join(f"{name} {value:.4g}" for name, value in samples[-1].items())
+        print(f"{said}; the longest was {kind}", file=sys.stderr, flush=True)
 
 
 def _summary(results):
