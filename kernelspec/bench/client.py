@@ -223,8 +223,9 @@ class Kernel:
 
     def subscribed(self):
         """Waits until what the kernel publishes reaches us, for what it does before a subscription comes is no loss."""
-        request = self.info
+        request, deadline = self.info, now() + PATIENCE
         while True:
+            require(now() < deadline, f"{self.spec.name} publishes nothing")
             self.wait(lambda request=request: request.reply is not None)
             # What it publishes for a request comes within this time, or was published before we were heard.
             if self._received(lambda request=request: request.idle is not None, 0.02):
