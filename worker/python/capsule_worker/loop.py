@@ -266,12 +266,14 @@ class SessionLoop:
             return
         try:
             ends = loop._ssock, loop._csock
-            loop._selector = type(loop._selector)()
+            shared = loop._selector
+            loop._selector = type(shared)()
             loop._internal_fds -= 1
             loop._make_self_pipe()
         except AttributeError:
             self._loop = None  # a loop of another kind: it gets another
             return
+        shared.close()
         for end in ends:
             end.close()
 

@@ -326,6 +326,8 @@ class _Files:
                     os.dup2(dead, descriptor, inheritable=False)
             except OSError:
                 continue  # not open
+        if dead is not None:
+            os.close(dead)
 
     def restore(self):
         for descriptor, position in self._positions.items():

@@ -161,6 +161,16 @@ class Revivals(Case):
         self.assert_restored(self.client.execute("await asyncio.sleep(0.01); os._exit(2)"), "code 2")
         self.assertEqual("5", self.ok("await queue.get()").result())
 
+    def test_no_descriptor_more_after_each_revival(self):
+        # The loop's old selector and the end of a dead pipe stayed open in every process that went on.
+        self.ok("import asyncio, os; await asyncio.sleep(0)")
+        counts = []
+        for _ in range(3):
+            self.assertEqual("WorkerDied", self.client.execute("os._exit(1)").content["ename"])
+            self.ok("await asyncio.sleep(0)")
+            counts.append(self.ok("len(os.listdir('/proc/self/fd'))").result())
+        self.assertEqual(counts[:1] * 3, counts)
+
     def test_input_after_a_revival(self):
         self.ok("import os")
         self.client.execute("os._exit(2)")

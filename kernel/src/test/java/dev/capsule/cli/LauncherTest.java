@@ -2,6 +2,7 @@ package dev.capsule.cli;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -128,6 +129,35 @@ class LauncherTest {
         assertEquals("capsule: demo keeps its files in ~/.cache/capsule, but HOME is not set\n",
                 launchBuilt("demo").err());
         assertEquals("capsule: demo takes no arguments, and was given: fast\n", launchBuilt("demo", "fast").err());
+    }
+
+    @Test
+    void theBenchmarkMeasuresKernelsThatItInstallsInADirectoryOfItsOwn() throws Exception {
+        script("repo/kernelspec/prerequisites", "echo \"prerequisites $*\"");
+        script("jdk-25.0.1/bin/java", "while [ \"$1\" != install ]; do shift; done; mkdir -p \"$3/share\"; "
+                + "shift 3; echo \"$*\" >&2");
+        Files.createDirectories(root.resolve("repo/kernelspec/bench"));
+        Files.writeString(root.resolve("repo/kernelspec/bench/__main__.py"), """
+                import os, sys
+                print(sys.argv[1:], os.listdir(os.environ["HOME"]), os.path.isdir(os.environ["JUPYTER_PATH"]))
+                print(os.path.dirname(os.environ["HOME"]))
+                sys.exit(7)
+                """);
+        var said = launchBuilt("bench", "--only", "start");
+        var lines = said.out().lines().toList();
+        assertEquals(List.of("prerequisites bench", "['--only', 'start'] [] False"), lines.subList(0, 2));
+        assertEquals("""
+                --python /usr/bin/python3 --name capsule-plain --engine plain
+                --python /usr/bin/python3 --name capsule-ipython --engine ipython
+                """, said.err());
+        assertEquals(7, said.status());
+        assertFalse(Files.exists(Path.of(lines.get(2))), "what was installed is left");
+    }
+
+    @Test
+    void theBenchmarkIsNotRunWithoutItsPackages() throws Exception {
+        script("repo/kernelspec/prerequisites", "exit 3");
+        assertEquals(new Said(3, "", ""), launchBuilt("bench"));
     }
 
     private Said launchBuilt(String... args) throws Exception {

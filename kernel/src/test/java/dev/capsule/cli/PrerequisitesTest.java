@@ -106,6 +106,18 @@ class PrerequisitesTest {
     }
 
     @Test
+    void theBenchmarkNeedsTheKernelsThatItComparesWith() throws Exception {
+        installed(DEMO + " python3-ipykernel python3-zmq");
+        user(1000);
+        assertEquals(
+                "  apt-get update && env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "
+                        + "xpython",
+                run("bench").text().lines().toList().getLast());
+        installed(DEMO + " python3-ipykernel python3-zmq xpython");
+        assertEquals(new Said(0, ""), run("bench"));
+    }
+
+    @Test
     void withoutAptTheMissingProgramsAreNamed() throws Exception {
         Files.delete(bin.resolve("apt-get"));
         program("jupyter", "");
