@@ -217,9 +217,8 @@ print('now', flush=True)
 while True:
     os.kill(os.getpid(), signal.SIGSTOP)""", words="killed", bare="killed"),
     cell("sends_half_a_frame_and_waits", """
-print('now', flush=True)
-sys.stdout.flush()
 forge_bytes((1000).to_bytes(4, 'big') + (900).to_bytes(4, 'big') + b'{"resolve"')
+print('now', flush=True)
 'sent'""", words="killed violation", bare="killed violation"),
 ]
 
