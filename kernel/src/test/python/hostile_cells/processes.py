@@ -209,7 +209,10 @@ while True:
         time.sleep(1000)
     except BaseException:
         pass""", words="killed", bare="killed"),
-    cell("holds_the_lock_of_the_interpreter", "import itertools\nprint('now', flush=True)\nsum(itertools.repeat(0))",
+    # C code says that it is on its way: the interrupt could come between a `print` and the C code, and end the cell.
+    cell("holds_the_lock_of_the_interpreter", """
+import collections, itertools
+collections.deque(itertools.chain(map(os.write, [1], [b'now\\n']), itertools.repeat(0)), maxlen=0)""",
          words="killed", bare="killed"),
     cell("stops_itself", """
 signal.signal(signal.SIGINT, signal.SIG_IGN)
