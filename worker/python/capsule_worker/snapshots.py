@@ -22,7 +22,7 @@ from _signal import (
     sigwait,
     valid_signals,
 )
-from time import perf_counter, process_time
+from time import perf_counter
 
 from . import frames
 from .imports import standard
@@ -30,10 +30,10 @@ from .imports import standard
 # Wakes a snapshot, which has every signal blocked.
 WAKE = SIGUSR1
 
-# Snapshots take this part of the time; what is left over of it is saved up to so much. Then they wait for a pause.
-_SHARE = 0.05
-_MAX_CREDIT_SECONDS = 0.1
-_PAUSE_MILLIS = 20
+# One is made in a pause of this length, and where cells come faster, this often: the cell after it pays for the pages that
+# it is the first to write to.
+_PAUSE_MILLIS = 50
+_BURST_SECONDS = 1
 
 _MAX_SCANNED_DESCRIPTORS = 4096
 
@@ -67,8 +67,7 @@ class Snapshots:
         # Whether the last cell had to have one before it.
         self._wanted = False
         self._group = os.getppid()
-        self._credit = _MAX_CREDIT_SECONDS
-        self._rested = perf_counter()
+        self._tried = perf_counter()
 
     @property
     def offered(self):
@@ -80,17 +79,12 @@ class Snapshots:
         return self._kept_state == self._executions.begun
 
     def rest(self, requests):
-        """Between two requests: makes a snapshot, or none while cells come so fast that it would cost them much time. True
-        in a process that was woken.
-        """
-        now = perf_counter()
-        credit = max(self._credit, -_MAX_CREDIT_SECONDS) + _SHARE * (now - self._rested)
-        self._credit = min(credit, _MAX_CREDIT_SECONDS)
-        self._rested = now
+        """Between two requests: makes a snapshot if there is a pause. True in a process that was woken."""
         if self._kept or not self.offered:
             return False
-        # While the reply is on its way: a little later it would keep the next cell waiting, if that is like the last.
-        if self._credit <= 0 and not self._wanted and requests.waiting(_PAUSE_MILLIS):
+        # At once while the reply is on its way, if the next cell is likely to want one, as the last did.
+        hurries = self._wanted or perf_counter() - self._tried > _BURST_SECONDS
+        if not hurries and not self._loop.busy() and requests.waiting(_PAUSE_MILLIS):
             return False
         return self.keep()
 
@@ -107,14 +101,12 @@ class Snapshots:
         """
         if self._kept:
             return False
-        began = process_time()
+        self._tried = perf_counter()
         self._refused = self._objection()
         if self._refused is None:
             pid = self._fork()
             if pid is True:
                 return True
-            # With what the copy takes, the kernel, and the end of the oldest; not the time waited for a processor.
-            self._credit -= 4 * (process_time() - began)
             if pid:
                 self._told = None
                 self._connection.send({"signal": "snapshot", "after": self._after(), "pid": pid})

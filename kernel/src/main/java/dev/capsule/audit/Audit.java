@@ -1,6 +1,7 @@
 package dev.capsule.audit;
 
 import dev.capsule.policy.UserDirectory;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -16,13 +17,15 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
-import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.jspecify.annotations.Nullable;
@@ -30,19 +33,25 @@ import org.jspecify.annotations.Nullable;
 /// The audit log: a line of JSON for each [Event], added to one file that all kernels of a user share. It is in the
 /// user's state directory, which no worker is given.
 ///
-/// A line is one `write(2)` to a file opened with `O_APPEND`: on Linux' local file systems lines of several kernels then
-/// neither mix nor overwrite each other (`open(2)`; NFS does not promise it). A disk that is full may cut a line.
+/// Lines are written whole by one `write(2)` to a file opened with `O_APPEND`: on Linux' local file systems lines of several
+/// kernels then neither mix nor overwrite each other (`open(2)`; NFS does not promise it). A disk that is full may cut a
+/// line.
 ///
-/// Writing is done on thread `audit`, so no cell waits for a disk, nor does what ends a worker in time. What cannot be
-/// written is lost; that is said once, and stops nothing.
+/// Writing is done on thread `audit`, so no cell waits for a disk, nor does what ends a worker in time; those of cells, which
+/// may come by the thousand, are written [#CELL_DELAY_MILLIS] later, together. What cannot be written is lost; that is said
+/// once, and stops nothing.
 public final class Audit implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Audit.class.getName());
 
     /// The file is then renamed to [#old], in place of the one that was there.
     static final long MAX_FILE_BYTES = 16 << 20;
 
+    private static final int CELL_DELAY_MILLIS = 50;
+
     /// Events that wait for the disk; one more is lost.
-    private static final int MAX_WAITING = 1_000;
+    private static final int MAX_WAITING = 2_000;
+    /// Written at once, if there are as many.
+    private static final int BATCH_BYTES = 64 << 10;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
     private static final long OPEN_NANOS = 100_000_000;
 
@@ -55,8 +64,13 @@ public final class Audit implements AutoCloseable {
     private final long maxFileBytes;
     private final long kernel = ProcessHandle.current().pid();
     private final AtomicBoolean failed = new AtomicBoolean();
-    private final ThreadPoolExecutor thread = new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS,
-            new ArrayBlockingQueue<>(MAX_WAITING), Thread.ofPlatform().name("audit").daemon().factory());
+    private final ScheduledThreadPoolExecutor thread = new ScheduledThreadPoolExecutor(1,
+            Thread.ofPlatform().name("audit").daemon().factory());
+
+    /// Guarded by itself.
+    private final List<Recorded> waiting = new ArrayList<>();
+
+    private record Recorded(Instant time, Event event) {}
 
     // Of thread audit. Made with the first event, as the first random number takes 30 ms.
     private @Nullable String session;
@@ -71,6 +85,8 @@ public final class Audit implements AutoCloseable {
     Audit(Path file, long maxFileBytes) {
         this.file = file;
         this.maxFileBytes = maxFileBytes;
+        // The end writes what waits.
+        thread.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     }
 
     /// Where the user's log is: never in a workspace, which a cell could write.
@@ -87,23 +103,53 @@ public final class Audit implements AutoCloseable {
 
     /// Hands an event over to be written, with the time that it is now. Does not wait, and throws nothing.
     public void record(Event event) {
-        var now = Instant.now();
+        boolean later = event instanceof Event.Cell;
+        synchronized (waiting) {
+            if (waiting.size() == MAX_WAITING) {
+                problem("events are lost: " + MAX_WAITING + " wait for the disk already");
+                return;
+            }
+            waiting.add(new Recorded(Instant.now(), event));
+            if (later && waiting.size() > 1) {
+                return;
+            }
+        }
         try {
-            thread.execute(() -> write(now, event));
+            Future<?> _ = thread.schedule(this::write, later ? CELL_DELAY_MILLIS : 0, TimeUnit.MILLISECONDS);
         } catch (RejectedExecutionException e) {
-            problem("events are lost: "
-                    + (thread.isShutdown() ? "it is closed" : MAX_WAITING + " wait for the disk already"));
+            problem("events are lost: it is closed");
         }
     }
 
-    private void write(Instant time, Event event) {
+    private void write() {
+        List<Recorded> events;
+        synchronized (waiting) {
+            events = List.copyOf(waiting);
+            waiting.clear();
+        }
+        var lines = new ByteArrayOutputStream();
+        for (var recorded : events) {
+            try {
+                lines.writeBytes(Line.of(recorded.time, kernel, session(), recorded.event));
+            } catch (RuntimeException e) {
+                LOG.log(Level.ERROR, "event not written to the audit log", e);
+            }
+            if (lines.size() >= Math.min(BATCH_BYTES, maxFileBytes)) {
+                append(lines);
+            }
+        }
+        append(lines);
+    }
+
+    private void append(ByteArrayOutputStream lines) {
         try {
-            append(Line.of(time, kernel, session(), event));
+            if (lines.size() > 0) {
+                append(lines.toByteArray());
+            }
         } catch (IOException e) {
             problem("events are lost: " + e);
-        } catch (RuntimeException e) {
-            LOG.log(Level.ERROR, "event not written to the audit log", e);
         }
+        lines.reset();
     }
 
     private String session() {
@@ -115,11 +161,11 @@ public final class Audit implements AutoCloseable {
         return made;
     }
 
-    private void append(byte[] line) throws IOException {
+    private void append(byte[] lines) throws IOException {
         var open = open();
-        int written = open.write(ByteBuffer.wrap(line));
-        if (written < line.length) {
-            throw new IOException("%d of %d bytes were written".formatted(written, line.length));
+        int written = open.write(ByteBuffer.wrap(lines));
+        if (written < lines.length) {
+            throw new IOException("%d of %d bytes were written".formatted(written, lines.length));
         }
         if (open.size() >= maxFileBytes) {
             release();
@@ -200,6 +246,7 @@ public final class Audit implements AutoCloseable {
     @Override
     public void close() {
         if (!thread.isShutdown()) {
+            thread.execute(this::write);
             thread.execute(this::releaseQuietly);
             thread.shutdown();
         }

@@ -33,6 +33,11 @@ final class Peer {
     /// Of an identity (REQREP, `rfc.zeromq.org/spec/28`).
     private static final int MAX_IDENTITY_BYTES = 255;
 
+    /// When a message is written, if the connection takes it: at once, or by [#release].
+    enum When {
+        NOW, RELEASED
+    }
+
     private final BoundSocket socket;
     private final SocketChannel channel;
     private final SelectionKey key;
@@ -188,24 +193,29 @@ final class Peer {
     ///
     /// @return false when the connection is closed: it was before, or too much waits, or it just broke
     boolean send(List<byte[]> frames) {
-        return enqueue(() -> backlog.add(frames));
+        return enqueue(() -> backlog.add(frames), When.NOW);
+    }
+
+    /// The same at the given time.
+    void send(List<byte[]> frames, When when) {
+        enqueue(() -> backlog.add(frames), when);
     }
 
     /// Sends a text, as the backlog may change it.
     ///
     /// @param frames the message of the text
-    void send(Publication.Text text, Supplier<List<byte[]>> frames) {
+    void send(Publication.Text text, Supplier<List<byte[]>> frames, When when) {
         enqueue(() -> {
             backlog.add(text, frames);
             return true;
-        });
+        }, when);
     }
 
     private boolean sendRaw(byte[] wire) {
-        return enqueue(() -> backlog.addRaw(wire));
+        return enqueue(() -> backlog.addRaw(wire), When.NOW);
     }
 
-    private boolean enqueue(BooleanSupplier add) {
+    private boolean enqueue(BooleanSupplier add, When when) {
         synchronized (lock) {
             if (closed) {
                 return false;
@@ -216,12 +226,21 @@ final class Peer {
                         + backlog.bytes() + " bytes that wait for it, one message more is over the limit of "
                         + socket.traits().limits().messageBytes());
                 close();
-            } else if (idle) {
+            } else if (idle && when == When.NOW) {
                 flush();
             } else {
                 backlogBytes = backlog.bytes();
             }
             return !closed;
+        }
+    }
+
+    /// Writes what waits for nothing but this.
+    void release() {
+        synchronized (lock) {
+            if (!waiting && !isIdle()) {
+                flush();
+            }
         }
     }
 

@@ -75,6 +75,9 @@ public final class PublisherSocket extends BoundSocket {
     /// Held while a publication is given to all peers, and while a peer subscribes, which it tells of.
     private final Object order = new Object();
 
+    /// When what the calling thread publishes is written.
+    private final ThreadLocal<Peer.When> together = ThreadLocal.withInitial(() -> Peer.When.NOW);
+
     private final ReentrantLock roomLock = new ReentrantLock();
     private final Condition room = roomLock.newCondition();
     /// Threads in [#awaitRoom].
@@ -101,16 +104,36 @@ public final class PublisherSocket extends BoundSocket {
     ///
     /// @param publication its frames and text are not to be changed afterwards
     public void publish(Publication publication) {
+        var when = together.get();
         synchronized (order) {
             switch (publication) {
                 case Publication.Plain plain ->
-                    forWhoWants(plain.frames().getFirst(), peer -> peer.send(plain.frames()));
+                    forWhoWants(plain.frames().getFirst(), peer -> peer.send(plain.frames(), when));
                 case Publication.Text text -> {
                     var message = new TextMessage(text);
-                    forWhoWants(text.stream().topic(), peer -> peer.send(text, message));
+                    forWhoWants(text.stream().topic(), peer -> peer.send(text, message, when));
                 }
             }
         }
+    }
+
+    /// Has every peer get all that is published meanwhile, by this thread, in one write: it wakes up once. Any thread.
+    public void together(Runnable publishing) {
+        if (together.get() == Peer.When.RELEASED) {
+            publishing.run();
+            return;
+        }
+        together.set(Peer.When.RELEASED);
+        try {
+            publishing.run();
+        } finally {
+            together.set(Peer.When.NOW);
+            release();
+        }
+    }
+
+    private void release() {
+        subscribers.keySet().forEach(Peer::release);
     }
 
     private void forWhoWants(byte[] topic, Consumer<Peer> action) {
@@ -148,6 +171,7 @@ public final class PublisherSocket extends BoundSocket {
         if (nobodyIsSlow()) {
             return;
         }
+        release();
         roomLock.lock();
         try {
             waiting.incrementAndGet();

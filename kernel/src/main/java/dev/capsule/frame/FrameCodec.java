@@ -23,6 +23,8 @@ public final class FrameCodec {
     /// The most buffers that one frame may have.
     public static final int MAX_BUFFERS = 1_024;
 
+    private static final List<String> SHAPES = List.of("signal", "open", "emit", "resolve", "reject");
+
     private FrameCodec() {}
 
     /// @return the whole frame
@@ -115,12 +117,17 @@ public final class FrameCodec {
 
     /// Encodes any header: the key `buffers` is added when there are some.
     static byte[] encode(Map<String, @Nullable Object> header, List<byte[]> buffers, Encoding encoding) {
+        long bytes = 0;
         if (!buffers.isEmpty()) {
-            header.put("buffers", buffers.stream().map(buffer -> buffer.length).toList());
+            var lengths = new ArrayList<Integer>(buffers.size());
+            for (byte[] buffer : buffers) {
+                lengths.add(buffer.length);
+                bytes += buffer.length;
+            }
+            header.put("buffers", lengths);
         }
         byte[] headerBytes = encoding.encode(header);
-        int total = Math.toIntExact(
-                Integer.BYTES + headerBytes.length + buffers.stream().mapToLong(buffer -> buffer.length).sum());
+        int total = Math.toIntExact(Integer.BYTES + headerBytes.length + bytes);
         var frame = ByteBuffer.allocate(Integer.BYTES + total).putInt(total).putInt(headerBytes.length)
                 .put(headerBytes);
         buffers.forEach(frame::put);
@@ -168,7 +175,11 @@ public final class FrameCodec {
     /// @throws FrameException if the frame is none that a worker may send
     static Frame.FromWorker decode(Parts parts) {
         var fields = new Fields(parts.header());
-        if (List.of("signal", "open", "emit", "resolve", "reject").stream().filter(fields::has).count() != 1) {
+        int shapes = 0;
+        for (String shape : SHAPES) {
+            shapes += fields.has(shape) ? 1 : 0;
+        }
+        if (shapes != 1) {
             throw new FrameException("frame header has not exactly one of signal, open, emit, resolve, reject");
         }
         if (fields.has("signal")) {

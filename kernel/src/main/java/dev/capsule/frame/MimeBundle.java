@@ -5,6 +5,7 @@ import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
 
@@ -27,7 +28,7 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
             throw new FrameException("%d MIME types have %d forms and %d values".formatted(mimes.size(), forms.size(),
                     values.size()));
         }
-        if (mimes.stream().distinct().count() != mimes.size()) {
+        if (mimes.size() > 1 && new HashSet<>(mimes).size() != mimes.size()) {
             throw new FrameException("a MIME type occurs twice in " + mimes);
         }
         for (int i = 0; i < values.size(); i++) {
@@ -45,7 +46,7 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
 
     /// The same values with other metadata: only what says how a picture or tree is to be shown.
     public MimeBundle withHarmlessMetadata() {
-        return new MimeBundle(mimes, forms, values, Metadata.harmless(metadata, mimes));
+        return metadata.length == 2 ? this : new MimeBundle(mimes, forms, values, Metadata.harmless(metadata, mimes));
     }
 
     /// @return Jupyter's `data`: a JSON object of the values by MIME type

@@ -8,6 +8,7 @@ import dev.capsule.session.ExecutionListener;
 import dev.capsule.session.InputRequest;
 import dev.capsule.session.Outcome;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
@@ -20,6 +21,8 @@ final class CellRun implements ExecutionListener {
     private final Consumer<InputRequest> stdin;
     private final BiConsumer<CellRun, Outcome> whenSettled;
     private final Consumer<String> whenShown;
+    /// That is yet to be shown.
+    private Optional<Display> result = Optional.empty();
 
     /// @param whenShown is given the plain text of a result that is part of the history
     CellRun(Exchange exchange, Request.Execute request, int executionCount,
@@ -30,10 +33,6 @@ final class CellRun implements ExecutionListener {
         this.whenShown = whenShown;
         this.stdin = stdin;
         this.whenSettled = whenSettled;
-    }
-
-    Exchange exchange() {
-        return exchange;
     }
 
     Request.Execute request() {
@@ -47,47 +46,67 @@ final class CellRun implements ExecutionListener {
     /// Hands the cell to the worker and publishes that it runs; the two overlap.
     synchronized void start(Consumer<CellRun> execute) {
         execute.accept(this);
+        exchange.open();
         if (!request.silent()) {
             exchange.publish("execute_input", Content.executeInput(request.code(), executionCount));
         }
     }
 
+    /// The reply goes first: who waits for it has it a little earlier, and who watches gets the result with the end.
+    synchronized void end(byte[] reply) {
+        exchange.reply(reply);
+        showResult();
+        exchange.close();
+    }
+
+    private void showResult() {
+        result.ifPresent(display -> {
+            result = Optional.empty();
+            exchange.publishOutput("execute_result",
+                    Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
+            if (request.storeHistory()) {
+                display.plainText().ifPresent(whenShown);
+            }
+        });
+    }
+
     @Override
     public synchronized void stream(String name, byte[] text) {
+        showResult();
         exchange.stream(name, text);
     }
 
     @Override
     public synchronized void result(Display display) {
-        if (request.silent()) {
-            return;
-        }
-        exchange.publishOutput("execute_result",
-                Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
-        if (request.storeHistory()) {
-            display.plainText().ifPresent(whenShown);
+        showResult();
+        if (!request.silent()) {
+            result = Optional.of(display);
         }
     }
 
     @Override
     public synchronized void display(Display display) {
+        showResult();
         exchange.publishOutput("display_data",
                 Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
     }
 
     @Override
     public synchronized void updateDisplay(Display display) {
+        showResult();
         exchange.publishOutput("update_display_data",
                 Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
     }
 
     @Override
     public synchronized void clearOutput(boolean waits) {
+        showResult();
         exchange.publishOutput("clear_output", Content.clearOutput(waits));
     }
 
     @Override
     public synchronized void error(String ename, String evalue, List<String> traceback) {
+        showResult();
         if (!request.silent()) {
             exchange.publishOutput("error", Content.error(ename, evalue, traceback));
         }
@@ -95,11 +114,13 @@ final class CellRun implements ExecutionListener {
 
     @Override
     public synchronized void comm(CommMessage message) {
+        showResult();
         exchange.publish(message);
     }
 
     @Override
     public synchronized void input(InputRequest input) {
+        showResult();
         if (request.allowStdin()) {
             stdin.accept(input);
         } else {

@@ -10,8 +10,8 @@ import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.Optional;
 
-/// One request and what answers it: the kernel is `busy` with it from the beginning to [#close], which comes after the
-/// last message that is about it (Jupyter messaging, "Request-Reply").
+/// One request and what answers it: the kernel is `busy` with it from [#open] to [#close], which comes after the last
+/// message that is about it (Jupyter messaging, "Request-Reply").
 final class Exchange implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Exchange.class.getName());
 
@@ -19,6 +19,7 @@ final class Exchange implements AutoCloseable {
     private final RouterSocket socket;
     private final Wire wire;
     private final Iopub iopub;
+    private boolean opened;
 
     Exchange(Message request, RouterSocket socket, Wire wire, Iopub iopub) {
         // Late output needs it long after, when a comm's buffers would fill the memory.
@@ -26,7 +27,15 @@ final class Exchange implements AutoCloseable {
         this.socket = socket;
         this.wire = wire;
         this.iopub = iopub;
-        iopub.begins(this);
+    }
+
+    /// Comes before all else; a second time does nothing.
+    Exchange open() {
+        if (!opened) {
+            opened = true;
+            iopub.begins(this);
+        }
+        return this;
     }
 
     Message request() {

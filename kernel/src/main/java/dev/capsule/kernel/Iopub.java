@@ -30,6 +30,11 @@ final class Iopub {
                         Content.iopubWelcome(new String(prefix, StandardCharsets.UTF_8))));
     }
 
+    /// Has clients get in one piece what is published meanwhile, by this thread.
+    void together(Runnable publishing) {
+        socket.together(publishing);
+    }
+
     /// Publishes that the kernel is busy with a request.
     void begins(Exchange exchange) {
         synchronized (open) {
@@ -44,7 +49,9 @@ final class Iopub {
         synchronized (open) {
             open.remove(exchange);
             publishStatus(exchange, ExecutionState.IDLE);
-            open.stream().findFirst().ifPresent(other -> publishStatus(other, ExecutionState.BUSY));
+            if (!open.isEmpty()) {
+                publishStatus(open.iterator().next(), ExecutionState.BUSY);
+            }
         }
     }
 

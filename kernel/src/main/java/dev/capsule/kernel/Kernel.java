@@ -73,6 +73,7 @@ public final class Kernel {
         controlReactor = new Reactor("control", LINGER);
         stdin = new Stdin(controlReactor, wire, signer);
         iopub = new Iopub(wire, controlReactor, address(connection, connection.iopubPort()));
+        session.whenSaid(iopub::together);
         common = new Common(connection, session, identity, this::shutdownRequested);
         shells = new Shells(wire, iopub,
                 (subshell, aside) -> new Shell(subshell, aside, wire, iopub, session, history, stdin, common,
@@ -105,7 +106,7 @@ public final class Kernel {
     private void controlReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
             var message = Message.decode(identity, frames, signer);
-            var exchange = new Exchange(message, socket, wire, iopub);
+            var exchange = new Exchange(message, socket, wire, iopub).open();
             try {
                 var request = Request.parse(message);
                 if (request instanceof Request.AboutSubshells about) {

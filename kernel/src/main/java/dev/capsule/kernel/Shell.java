@@ -142,8 +142,12 @@ final class Shell {
         session.interrupt(subshell.orElseThrow());
     }
 
-    /// Gives turns until one is not finished at once: its end gives the next.
     private void next() {
+        iopub.together(this::giveTurns);
+    }
+
+    /// Gives turns until one is not finished at once: its end gives the next.
+    private void giveTurns() {
         boolean finished = true;
         while (finished) {
             Turn turn;
@@ -165,13 +169,16 @@ final class Shell {
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
         if (turn.aborted() || (isEnded() && turn.executes())) {
-            exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
+            exchange.open().reply(turn.asks() ? unanswered(turn) : Content.aborted());
             exchange.close();
             return true;
         }
         try {
             if (isEnded()) {
                 throw Shells.unknown(subshell.orElseThrow());
+            }
+            if (!turn.executes()) {
+                exchange.open();
             }
             boolean answered = answer(turn, exchange, Request.parse(turn.message()));
             if (!answered && isEnded()) {
@@ -196,6 +203,7 @@ final class Shell {
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
+        exchange.open();
         if (turn.message().header().msgType().endsWith("_request")) {
             exchange.reply(turn.executes()
                     ? Content.executeError(executionCount, ename, evalue, List.of())
@@ -300,30 +308,33 @@ final class Shell {
         if (request.storeHistory()) {
             executionCount++;
         }
-        if (remembered) {
-            history.add(executionCount, request.code());
-        }
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
         if (!warned && !request.silent()) {
             warned = true;
-            warnings.get().forEach(warning -> exchange.stream("stderr",
+            warnings.get().forEach(warning -> exchange.open().stream("stderr",
                     "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
         }
         int count = executionCount;
         Consumer<String> whenShown = remembered ? text -> history.addOutput(count, text) : _ -> {};
         var run = new CellRun(exchange, request, count, whenShown, ask,
                 (settled, outcome) -> settled(settled, outcome, turn));
-        run.start(listener -> session.execute(
-                new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
-                        remembered, request.allowStdin(), request.userExpressions(), request.transaction()
-                                .map(name -> Transaction.named(name).orElseThrow())),
-                listener));
+        run.start(listener -> {
+            session.execute(
+                    new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
+                            remembered, request.allowStdin(), request.userExpressions(), request.transaction()
+                                    .map(name -> Transaction.named(name).orElseThrow())),
+                    listener);
+            // The worker has it by now, but the listener hears nothing before all of this is done.
+            if (remembered) {
+                history.add(count, request.code());
+            }
+        });
     }
 
     private void settled(CellRun run, Outcome outcome, Turn turn) {
         stdin.forget(turn.message());
         switch (outcome) {
-            case Outcome.Succeeded(var userExpressions, var payload) -> finish(run.exchange(),
+            case Outcome.Succeeded(var userExpressions, var payload) -> finish(run,
                     Content.executeOk(run.executionCount(), userExpressions, payload));
             case Outcome.Failed failed -> {
                 long early = turn.receivedAtNanos() + BURST.toNanos() - System.nanoTime();
@@ -342,11 +353,15 @@ final class Shell {
                 abortWaiting(Turn::executes);
             }
             if (!failed.shown()) {
-                run.exchange().publish("error", Content.error(failed.ename(), failed.evalue(), failed.traceback()));
+                run.error(failed.ename(), failed.evalue(), failed.traceback());
             }
         }
-        finish(run.exchange(), Content.executeError(run.executionCount(), failed.ename(), failed.evalue(),
-                failed.traceback()));
+        finish(run, Content.executeError(run.executionCount(), failed.ename(), failed.evalue(), failed.traceback()));
+    }
+
+    private void finish(CellRun run, byte[] reply) {
+        run.end(reply);
+        next();
     }
 
     /// Everything keeps its turn.

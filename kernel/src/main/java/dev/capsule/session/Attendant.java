@@ -216,6 +216,11 @@ final class Attendant implements WorkerProcess.Listener {
     }
 
     @Override
+    public void said(Runnable telling) {
+        session.said(telling);
+    }
+
+    @Override
     public void frame(Frame.FromWorker frame) {
         switch (frame) {
             case Frame.Hello hello -> greet(hello);

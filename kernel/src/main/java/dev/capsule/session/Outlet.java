@@ -173,7 +173,16 @@ final class Outlet {
         return "%s is withheld by the profile \"%s\"; %s".formatted(what, profile.name(), HOW_TO_ALLOW);
     }
 
+    /// Most results are that.
+    private static boolean isPlain(MimeBundle bundle, Map<String, Form> forms) {
+        return bundle.mimes().size() == 1 && bundle.mimes().getFirst().equals(TEXT_PLAIN)
+                && bundle.forms().getFirst() == MimeBundle.Form.TEXT && forms.get(TEXT_PLAIN) == Form.AS_IS;
+    }
+
     private MimeBundle released(MimeBundle bundle, Map<String, Form> forms) {
+        if (isPlain(bundle, forms)) {
+            return bundle.withHarmlessMetadata();
+        }
         var left = new LinkedHashMap<String, Value>();
         var withheld = new TreeSet<String>();
         String plain = bundle.plainText().orElse("");

@@ -59,6 +59,7 @@ public final class Session {
     private final Checkpoints checkpoints;
     private final Commands commands;
     private final Debugging debugging;
+    private volatile Consumer<Runnable> said = Runnable::run;
 
     // All below guarded by this.
     private Optional<Attendant> current = Optional.empty();
@@ -187,7 +188,12 @@ public final class Session {
 
     /// Guarded by this.
     Optional<Execution> running(String id) {
-        return running.values().stream().filter(execution -> execution.id.equals(id)).findFirst();
+        for (var execution : running.values()) {
+            if (execution.id.equals(id)) {
+                return Optional.of(execution);
+            }
+        }
+        return Optional.empty();
     }
 
     ScheduledExecutorService clock() {
@@ -223,7 +229,6 @@ public final class Session {
                 serving().snapshots().given(cell.executionCount(), cell.code());
             }
         }
-        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
         if (cell.subshell().isPresent()) {
             commands.runBeside(command, cell, listener);
         } else if (command.isPresent()) {
@@ -232,6 +237,8 @@ public final class Session {
         } else {
             commands.run(cell, listener);
         }
+        // While it runs: who waits for it does not wait for this.
+        audit.accept(new Event.Cell(cell.executionCount(), cell.code()));
     }
 
     /// Has the worker run a cell.
@@ -421,6 +428,16 @@ public final class Session {
                 debugging.ask(attendant, request, answer);
             }
         }
+    }
+
+    /// @param around is given what tells listeners of all that a worker has said at once, and has to run it
+    public void whenSaid(Consumer<Runnable> around) {
+        said = around;
+    }
+
+    /// Tells of it, on the worker's thread.
+    void said(Runnable telling) {
+        said.accept(telling);
     }
 
     /// @param listener is given the debugger's events, JSON objects; may wait

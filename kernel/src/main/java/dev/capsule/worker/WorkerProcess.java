@@ -9,6 +9,7 @@ import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -94,6 +95,13 @@ public final class WorkerProcess {
 
     /// Hears what the process says; every call comes on its thread.
     public interface Listener {
+        /// The process has said several things at once.
+        ///
+        /// @param telling calls the other methods; to be run
+        default void said(Runnable telling) {
+            telling.run();
+        }
+
         /// @throws FrameException if the frame makes no sense: the worker is ended
         void frame(Frame.FromWorker frame);
 
@@ -585,13 +593,24 @@ public final class WorkerProcess {
         decoder.feed(target.asSlice(0, count).asByteBuffer());
         frameBytes += count;
         try {
+            listener.said(() -> actOnFrames(output));
+        } catch (UncheckedIOException e) {
+            throw e.getCause();
+        }
+    }
+
+    private void actOnFrames(RawOutput output) {
+        try {
+            // What was written before these frames is there.
+            bytesSinceTick += output.drain();
             for (var frame = decoder.next(); frame.isPresent(); frame = decoder.next()) {
-                bytesSinceTick += output.drain();
                 act(frame.get(), output);
                 checkBudget();
             }
         } catch (FrameException e) {
             condemn(new End.Violation(e.getMessage()));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 
