@@ -59,7 +59,8 @@ public final class PublisherSocket extends BoundSocket {
         boolean wants(byte[] topic) {
             for (var prefix : prefixes) {
                 int length = prefix.limit();
-                if (length <= topic.length && prefix.equals(ByteBuffer.wrap(topic, 0, length))) {
+                // Most want everything.
+                if (length == 0 || (length <= topic.length && prefix.equals(ByteBuffer.wrap(topic, 0, length)))) {
                     return true;
                 }
             }

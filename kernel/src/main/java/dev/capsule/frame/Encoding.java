@@ -141,22 +141,24 @@ public enum Encoding {
     /// Values that become JSON strings: `text` as it is, anything else in base64.
     static void writeJsonField(ByteArrayBuilder out, String name, MimeBundle.Form form, byte[] value)
             throws IOException {
-        var json = FACTORY.createGenerator(out);
-        json.writeString(name);
-        json.flush();
+        writeString(out, name);
         out.write(':');
         switch (form) {
-            case TEXT -> {
-                json = FACTORY.createGenerator(out);
-                json.writeString(new String(value, StandardCharsets.UTF_8));
-                json.flush();
-            }
+            case TEXT -> writeString(out, new String(value, StandardCharsets.UTF_8));
             case BASE64 -> {
                 out.write('"');
                 out.write(Base64.getEncoder().encode(value));
                 out.write('"');
             }
             case JSON -> out.write(value);
+        }
+    }
+
+    private static void writeString(ByteArrayBuilder out, String text) throws IOException {
+        // Closed, it gives its buffers to the next.
+        try (var json = FACTORY.createGenerator(out)) {
+            json.disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET);
+            json.writeString(text);
         }
     }
 

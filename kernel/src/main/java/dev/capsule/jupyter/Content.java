@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
@@ -13,9 +12,17 @@ import java.util.OptionalDouble;
 /// Makes the JSON contents of outgoing messages, one method per message type (Jupyter messaging 5.5). Parameters named
 /// `…Json` are ready JSON in UTF-8 and are copied as they are.
 public final class Content {
-    /// `{}`: an empty content, metadata or parent header.
+    private static final byte[] EMPTY = ascii("{}");
+    private static final byte[] STARTING = ascii("{\"execution_state\":\"starting\"}");
+    private static final byte[] BUSY = ascii("{\"execution_state\":\"busy\"}");
+    private static final byte[] IDLE = ascii("{\"execution_state\":\"idle\"}");
+    private static final byte[] METADATA = ascii(",\"metadata\":");
+    private static final byte[] PAYLOAD = ascii(",\"payload\":");
+    private static final byte[] END = ascii("}");
+
+    /// `{}`: an empty content, metadata or parent header. Not to be changed.
     public static byte[] empty() {
-        return ascii("{}");
+        return EMPTY;
     }
 
     /// `status: ok` and nothing more.
@@ -64,8 +71,13 @@ public final class Content {
         return json.getBytes(StandardCharsets.US_ASCII);
     }
 
+    /// Not to be changed.
     public static byte[] status(ExecutionState state) {
-        return ascii("{\"execution_state\":\"" + state.name().toLowerCase(Locale.ROOT) + "\"}");
+        return switch (state) {
+            case STARTING -> STARTING;
+            case BUSY -> BUSY;
+            case IDLE -> IDLE;
+        };
     }
 
     /// @param text UTF-8
@@ -98,11 +110,23 @@ public final class Content {
     }
 
     public static byte[] executeResult(int executionCount, byte[] dataJson, byte[] metadataJson) {
-        return Json.object(json -> {
-            json.writeNumberField("execution_count", executionCount);
-            raw(json, "data", dataJson);
-            raw(json, "metadata", metadataJson);
-        });
+        return joined(ascii("{\"execution_count\":" + executionCount + ",\"data\":"), dataJson,
+                METADATA, metadataJson, END);
+    }
+
+    /// One array for what may be an image.
+    private static byte[] joined(byte[]... parts) {
+        int length = 0;
+        for (byte[] part : parts) {
+            length = Math.addExact(length, part.length);
+        }
+        byte[] whole = new byte[length];
+        int at = 0;
+        for (byte[] part : parts) {
+            System.arraycopy(part, 0, whole, at, part.length);
+            at += part.length;
+        }
+        return whole;
     }
 
     /// For `display_data` and `update_display_data`.
@@ -127,12 +151,8 @@ public final class Content {
     }
 
     public static byte[] executeOk(int executionCount, byte[] userExpressionsJson, byte[] payloadJson) {
-        return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeNumberField("execution_count", executionCount);
-            raw(json, "user_expressions", userExpressionsJson);
-            raw(json, "payload", payloadJson);
-        });
+        return joined(ascii("{\"status\":\"ok\",\"execution_count\":" + executionCount + ",\"user_expressions\":"),
+                userExpressionsJson, PAYLOAD, payloadJson, END);
     }
 
     public static byte[] executeError(int executionCount, String ename, String evalue, List<String> traceback) {

@@ -8,7 +8,6 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Locale;
 import java.util.Set;
-import org.apache.commons.codec.binary.Hex;
 
 /// Signs and verifies messages: HMAC over the header, parent header, metadata and content bytes as they are on the wire,
 /// in lower-case hex (Jupyter messaging, "The wire protocol"). Safe for use by several threads.
@@ -17,6 +16,7 @@ public final class Signer {
     private static final int REMEMBERED_SIGNATURES = 65_536;
 
     private static final byte[] UNSIGNED = {};
+    private static final byte[] HEX_DIGITS = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
 
     private final boolean signing;
     private final ThreadLocal<Hmac> hmac;
@@ -40,8 +40,17 @@ public final class Signer {
         if (!signing) {
             return UNSIGNED;
         }
-        return Hex.encodeHexString(hmac.get().sign(header, parentHeader, metadata, content))
-                .getBytes(StandardCharsets.US_ASCII);
+        return hex(hmac.get().sign(header, parentHeader, metadata, content));
+    }
+
+    /// Every message has one, so nothing is made on the way.
+    private static byte[] hex(byte[] bytes) {
+        byte[] hex = new byte[2 * bytes.length];
+        for (int i = 0; i < bytes.length; i++) {
+            hex[2 * i] = HEX_DIGITS[bytes[i] >> 4 & 0xf];
+            hex[2 * i + 1] = HEX_DIGITS[bytes[i] & 0xf];
+        }
+        return hex;
     }
 
     /// Accepts a signature once.
@@ -107,40 +116,39 @@ public final class Signer {
         }
     }
 
-    /// RFC 2104, whose two halves begin as the key has them: a copy of that is had at once. `Mac` would cost the start of a
-    /// kernel 20 ms, since it looks through all providers of cryptography. For one thread.
+    /// RFC 2104. `Mac` would cost the start of a kernel 20 ms, since it looks through all providers of cryptography; and
+    /// copies of digests that have taken in the key would be most of what a kernel makes and throws away. For one thread.
     private static final class Hmac {
         private static final byte INNER = 0x36;
         private static final byte OUTER = 0x5c;
 
-        private final MessageDigest inner;
-        private final MessageDigest outer;
+        private final MessageDigest digest;
+        private final byte[] inner;
+        private final byte[] outer;
 
-        Hmac(Digest digest, byte[] key) {
-            byte[] block = Arrays.copyOf(key.length > digest.blockBytes ? digest.make().digest(key) : key,
-                    digest.blockBytes);
-            inner = begun(digest, block, INNER);
-            outer = begun(digest, block, OUTER);
+        Hmac(Digest kind, byte[] key) {
+            digest = kind.make();
+            byte[] block = Arrays.copyOf(key.length > kind.blockBytes ? digest.digest(key) : key, kind.blockBytes);
+            inner = padded(block, INNER);
+            outer = padded(block, OUTER);
         }
 
-        private static MessageDigest begun(Digest digest, byte[] block, byte pad) {
-            var begun = digest.make();
-            for (byte octet : block) {
-                begun.update((byte) (octet ^ pad));
+        private static byte[] padded(byte[] block, byte pad) {
+            byte[] padded = block.clone();
+            for (int i = 0; i < padded.length; i++) {
+                padded[i] ^= pad;
             }
-            return begun;
+            return padded;
         }
 
         byte[] sign(byte[]... parts) {
-            try {
-                var first = (MessageDigest) inner.clone();
-                for (byte[] part : parts) {
-                    first.update(part);
-                }
-                return ((MessageDigest) outer.clone()).digest(first.digest());
-            } catch (CloneNotSupportedException e) {
-                throw new IllegalStateException("Java's own digests can be copied", e);
+            digest.update(inner);
+            for (byte[] part : parts) {
+                digest.update(part);
             }
+            byte[] within = digest.digest();
+            digest.update(outer);
+            return digest.digest(within);
         }
     }
 }

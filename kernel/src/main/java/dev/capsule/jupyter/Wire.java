@@ -3,10 +3,12 @@ package dev.capsule.jupyter;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.time.LocalDate;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Stream;
 
 /// Makes outgoing messages: header, signature and frames (Jupyter messaging, "The wire protocol"). One for the life of a
 /// kernel, since clients see a restart by the new session. Safe for use by several threads.
@@ -14,21 +16,44 @@ public final class Wire {
     static final String PROTOCOL_VERSION = "5.5";
 
     private static final byte[] NO_METADATA = Content.empty();
+    private static final int DATE_CHARS = "2026-01-01T00:00:00.000000Z".length();
 
     private final Signer signer;
     private final String session = UUID.randomUUID().toString();
-    private final String headerEnd;
+    private final byte[] headerStart;
+    private final byte[] headerEnd;
     private final AtomicLong count = new AtomicLong();
+    private final Map<String, MessageType> types = new ConcurrentHashMap<>();
 
     /// @param username as Jupyter's header has it
     public Wire(Signer signer, String username) {
         this.signer = signer;
-        var strings = Json.object(json -> {
+        byte[] strings = Json.object(json -> {
             json.writeStringField("session", session);
             json.writeStringField("username", username);
             json.writeStringField("version", PROTOCOL_VERSION);
         });
-        headerEnd = "," + new String(strings, StandardCharsets.UTF_8).substring(1);
+        headerStart = ascii("{\"msg_id\":\"" + session + "_");
+        headerEnd = strings;
+        headerEnd[0] = ',';
+    }
+
+    /// What all messages of a type have in common.
+    ///
+    /// @param middle of the header: from the message's number to its date
+    private record MessageType(byte[] topic, byte[] middle) {}
+
+    private MessageType type(String msgType) {
+        var known = types.get(msgType);
+        return known != null
+                ? known
+                : types.computeIfAbsent(msgType, name -> new MessageType(
+                        ascii("kernel." + session + "." + name),
+                        ascii("\",\"msg_type\":\"" + name + "\",\"date\":\"")));
+    }
+
+    private static byte[] ascii(String text) {
+        return text.getBytes(StandardCharsets.US_ASCII);
     }
 
     /// An outgoing message, and the id by which an answer will name it.
@@ -42,25 +67,34 @@ public final class Wire {
 
     /// @param parentHeader the raw header of the request that this answers, or [Content#empty()]
     public Encoded encode(String msgType, byte[] parentHeader, byte[] content) {
-        return encode(msgType, parentHeader, NO_METADATA, content, List.of());
+        long number = count.incrementAndGet();
+        byte[] header = header(type(msgType), number);
+        return new Encoded(session + "_" + number, List.of(Message.DELIMITER,
+                signer.sign(header, parentHeader, NO_METADATA, content), header, parentHeader, NO_METADATA, content));
     }
 
-    private Encoded encode(String msgType, byte[] parentHeader, byte[] metadata, byte[] content,
-            List<byte[]> buffers) {
-        String msgId = session + "_" + count.incrementAndGet();
-        // The parts are our own and need no escaping.
-        byte[] header = ("{\"msg_id\":\"" + msgId + "\",\"msg_type\":\"" + msgType + "\",\"date\":\"" + now() + "\""
-                + headerEnd).getBytes(StandardCharsets.UTF_8);
-        byte[] signature = signer.sign(header, parentHeader, metadata, content);
-        var frames = new ArrayList<byte[]>(6 + buffers.size());
-        frames.addAll(List.of(Message.DELIMITER, signature, header, parentHeader, metadata, content));
-        frames.addAll(buffers);
-        return new Encoded(msgId, frames);
+    /// The parts are our own and need no escaping.
+    private byte[] header(MessageType type, long number) {
+        byte[] digits = ascii(Long.toString(number));
+        byte[] header = new byte[headerStart.length + digits.length + type.middle.length + DATE_CHARS + 1
+                + headerEnd.length];
+        int at = append(header, 0, headerStart);
+        at = append(header, at, digits);
+        at = append(header, at, type.middle);
+        at = appendNow(header, at);
+        header[at] = '"';
+        append(header, at + 1, headerEnd);
+        return header;
+    }
+
+    private static int append(byte[] target, int at, byte[] bytes) {
+        System.arraycopy(bytes, 0, target, at, bytes.length);
+        return at + bytes.length;
     }
 
     /// The topic of messages of a type on iopub.
     public byte[] topic(String msgType) {
-        return ("kernel." + session + "." + msgType).getBytes(StandardCharsets.US_ASCII);
+        return type(msgType).topic;
     }
 
     /// A message on iopub: its topic comes first, by convention `kernel.<session>.<type>`.
@@ -72,33 +106,43 @@ public final class Wire {
     /// @param buffers bytes that follow the content as they are
     public List<byte[]> encodeBroadcast(String msgType, byte[] parentHeader, byte[] metadata, byte[] content,
             List<byte[]> buffers) {
-        var frames = new ArrayList<byte[]>(7 + buffers.size());
-        frames.add(topic(msgType));
-        frames.addAll(encode(msgType, parentHeader, metadata, content, buffers).frames());
-        return frames;
+        var type = type(msgType);
+        byte[] header = header(type, count.incrementAndGet());
+        byte[] signature = signer.sign(header, parentHeader, metadata, content);
+        var message = List.of(type.topic, Message.DELIMITER, signature, header, parentHeader, metadata, content);
+        return buffers.isEmpty() ? message : Stream.concat(message.stream(), buffers.stream()).toList();
     }
 
-    /// ISO 8601 in UTC with microseconds, without the cost that a formatter adds to the start of a kernel.
-    private static String now() {
+    /// ISO 8601 in UTC with microseconds, of [#DATE_CHARS], without the cost that a formatter adds to the start of a
+    /// kernel.
+    private static int appendNow(byte[] target, int start) {
         var now = Instant.now();
-        long days = Math.floorDiv(now.getEpochSecond(), 86_400L);
+        var date = LocalDate.ofEpochDay(Math.floorDiv(now.getEpochSecond(), 86_400L));
         int second = (int) Math.floorMod(now.getEpochSecond(), 86_400L);
-        var date = LocalDate.ofEpochDay(days);
-        var text = new StringBuilder(27);
-        text.append(date.getYear());
-        twoDigits(text.append('-'), date.getMonthValue());
-        twoDigits(text.append('-'), date.getDayOfMonth());
-        twoDigits(text.append('T'), second / 3_600);
-        twoDigits(text.append(':'), second / 60 % 60);
-        twoDigits(text.append(':'), second % 60);
         int micros = now.getNano() / 1_000;
-        twoDigits(text.append('.'), micros / 10_000);
-        twoDigits(text, micros / 100 % 100);
-        twoDigits(text, micros % 100);
-        return text.append('Z').toString();
+        int at = appendTwoDigits(target, start, date.getYear() / 100);
+        at = appendTwoDigits(target, at, date.getYear() % 100);
+        target[at++] = '-';
+        at = appendTwoDigits(target, at, date.getMonthValue());
+        target[at++] = '-';
+        at = appendTwoDigits(target, at, date.getDayOfMonth());
+        target[at++] = 'T';
+        at = appendTwoDigits(target, at, second / 3_600);
+        target[at++] = ':';
+        at = appendTwoDigits(target, at, second / 60 % 60);
+        target[at++] = ':';
+        at = appendTwoDigits(target, at, second % 60);
+        target[at++] = '.';
+        at = appendTwoDigits(target, at, micros / 10_000);
+        at = appendTwoDigits(target, at, micros / 100 % 100);
+        at = appendTwoDigits(target, at, micros % 100);
+        target[at++] = 'Z';
+        return at;
     }
 
-    private static void twoDigits(StringBuilder text, int value) {
-        text.append((char) ('0' + value / 10)).append((char) ('0' + value % 10));
+    private static int appendTwoDigits(byte[] target, int at, int value) {
+        target[at] = (byte) ('0' + value / 10);
+        target[at + 1] = (byte) ('0' + value % 10);
+        return at + 2;
     }
 }

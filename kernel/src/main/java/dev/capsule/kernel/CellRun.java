@@ -46,6 +46,7 @@ final class CellRun implements ExecutionListener {
     /// Hands the cell to the worker and publishes that it runs; the two overlap.
     synchronized void start(Consumer<CellRun> execute) {
         execute.accept(this);
+        // For a silent cell nothing else is said.
         exchange.open();
         if (!request.silent()) {
             exchange.publish("execute_input", Content.executeInput(request.code(), executionCount));

@@ -29,7 +29,7 @@ final class Exchange implements AutoCloseable {
         this.iopub = iopub;
     }
 
-    /// Comes before all else; a second time does nothing.
+    /// Whatever is said of the request opens it, too; a second time does nothing.
     Exchange open() {
         if (!opened) {
             opened = true;
@@ -43,6 +43,7 @@ final class Exchange implements AutoCloseable {
     }
 
     void publish(String msgType, byte[] content) {
+        open();
         iopub.publish(msgType, request.header().raw(), content);
     }
 
@@ -54,6 +55,7 @@ final class Exchange implements AutoCloseable {
 
     /// Publishes what user code says by a comm, and waits as for an output.
     void publish(CommMessage comm) {
+        open();
         iopub.awaitRoom();
         switch (comm.kind()) {
             case OPEN -> publish("comm_open", Content.commOpen(comm.commId(), comm.target(), comm.dataJson()), comm);
@@ -68,10 +70,12 @@ final class Exchange implements AutoCloseable {
 
     /// @param text UTF-8
     void stream(String name, byte[] text) {
+        open();
         iopub.stream(request.header().raw(), name, text);
     }
 
     void reply(byte[] content) {
+        open();
         send(socket, wire, request, request.header().msgType().replace("_request", "_reply"), content);
     }
 

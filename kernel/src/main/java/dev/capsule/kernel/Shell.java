@@ -169,7 +169,7 @@ final class Shell {
     private boolean take(Turn turn) {
         var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
         if (turn.aborted() || (isEnded() && turn.executes())) {
-            exchange.open().reply(turn.asks() ? unanswered(turn) : Content.aborted());
+            exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
             exchange.close();
             return true;
         }
@@ -203,7 +203,6 @@ final class Shell {
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
-        exchange.open();
         if (turn.message().header().msgType().endsWith("_request")) {
             exchange.reply(turn.executes()
                     ? Content.executeError(executionCount, ename, evalue, List.of())
@@ -311,7 +310,7 @@ final class Shell {
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
         if (!warned && !request.silent()) {
             warned = true;
-            warnings.get().forEach(warning -> exchange.open().stream("stderr",
+            warnings.get().forEach(warning -> exchange.stream("stderr",
                     "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
         }
         int count = executionCount;

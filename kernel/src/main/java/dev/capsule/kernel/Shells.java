@@ -56,7 +56,7 @@ final class Shells {
             known = Optional.ofNullable(subshells.get(subshell.get()));
         }
         known.ifPresentOrElse(it -> it.submit(message, shell, stdinSocket),
-                () -> refuse(new Exchange(message, shell, wire, iopub).open(), subshell.get()));
+                () -> refuse(new Exchange(message, shell, wire, iopub), subshell.get()));
     }
 
     private static void refuse(Exchange exchange, String subshell) {

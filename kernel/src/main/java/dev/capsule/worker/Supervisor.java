@@ -302,8 +302,13 @@ final class Supervisor {
         return chain.isEmpty() ? 0 : 1 + snapshots.size();
     }
 
-    /// How many snapshots have ended that were not told to.
+    /// How many snapshots have ended that were not told to, as far as that was reported.
     synchronized long lost() {
+        return lost;
+    }
+
+    /// And those that are about to. Reads a file for each.
+    synchronized long lostOrEnding() {
         return lost + snapshots.values().stream().flatMap(Optional::stream)
                 .filter(ProcessTree::isEnding).count();
     }

@@ -198,8 +198,13 @@ final class Ward {
     }
 
     private Kills kills() {
+        if (group.isEmpty()) {
+            return known;
+        }
         try {
-            return group.isPresent() ? new Kills(group.get().killsForMemory(), supervisor.lost()) : known;
+            long all = group.get().killsForMemory();
+            // Which have ended matters only where the system has ended some.
+            return new Kills(all, all == known.all ? supervisor.lost() : supervisor.lostOrEnding());
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
             return known;
