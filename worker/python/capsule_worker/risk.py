@@ -23,7 +23,7 @@ _FUNCTIONS = {
     "time.time": "time",
 }
 _OUTPUT = ("sys.stdout.flush", "sys.stdout.write")
-_KEYWORDS = frozenset("and await break continue elif else for if in is not or pass while False None True".split())
+_KEYWORDS = frozenset("and await break continue elif else for if import in is not or pass while False None True".split())
 _PLAIN = (bool, bytes, complex, float, int, str, type(None))
 
 # A string without a prefix, a number, a name with its attributes, or any other character.
@@ -34,7 +34,7 @@ class Risk:
     """As a session's cells are judged. Made before the first of them."""
 
     def __init__(self):
-        self._builtins = {name: getattr(builtins, name) for name in _CALLS}
+        self._builtins = {name: getattr(builtins, name) for name in (*_CALLS, "__import__")}
         self._stdout = sys.stdout
 
     def of(self, text, names):
@@ -46,13 +46,19 @@ class Risk:
     def _is_harmless(self, text, names):
         tokens = standard("re").findall(_TOKEN, text)
         assigned = set()
+        imported = {}
         before = ""
         for token, *after in zip(tokens, [*tokens[1:], ""], [*tokens[2:], "", ""]):
             if token[0].isalpha() or token[0] == "_":
-                if token in _KEYWORDS or token in assigned or type(names.get(token, names)) in _PLAIN:
+                if before == "import":
+                    if after[0] in ("as", ",") or not self._is_loaded(token):
+                        return False
+                    name = token.partition(".")[0]
+                    imported[name] = sys.modules[name]
+                elif token in _KEYWORDS or token in assigned or type(names.get(token, names)) in _PLAIN:
                     pass
                 elif token in _CALLS or "." in token:
-                    if not self._is_known(token, names):
+                    if not self._is_known(token, {**names, **imported} if imported else names):
                         return False
                 elif before == "for" or (after[0] == "=" != after[1]):
                     assigned.add(token)
@@ -64,6 +70,12 @@ class Risk:
                 return False
             before = token
         return True
+
+    def _is_loaded(self, name):
+        """Whether to import it is only to find it."""
+        if builtins.__import__ is not self._builtins["__import__"]:
+            return False
+        return all(type(sys.modules.get(part)) is ModuleType for part in (name, name.partition(".")[0]))
 
     def _is_known(self, name, names):
         module, _, attribute = name.partition(".")

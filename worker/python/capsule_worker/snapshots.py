@@ -149,7 +149,7 @@ class Snapshots:
         if not _is_open(1) or not _is_open(2):
             # The worker ends at the next output, and so would whatever came of the copy.
             return "a cell has closed descriptor 1 or 2"
-        if not self._lasting_threads.isdisjoint(self._native_threads()):
+        if self._lasting_threads and not self._lasting_threads.isdisjoint(self._native_threads()):
             return _NATIVE_THREADS
         for name in _THREADED:
             if name in sys.modules:

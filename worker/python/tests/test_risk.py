@@ -1,6 +1,7 @@
 """Which cells are thought to be able to end their process."""
 
 import asyncio
+import builtins
 import sys
 import time
 import unittest
@@ -32,7 +33,20 @@ class Cells(unittest.TestCase):
             "sys.stdout.write(s)",
             "while time.monotonic() < 3:\n    time.sleep(0.1)\n    print(str(n) + s, end='')",
             "print((n + 1) * len(s), 1.5)",
+            "import os",
+            "import os.path",
+            "import time\nprint('begun', flush=True)\nwhile True: pass",
         )
+
+    def test_that_import_what_is_there_may_not(self):
+        self.judge(False, "import time\ntime.sleep(1)", "import sys\nimport time\nx = 1", names={})
+        self.judge(True, "import time as os\nos._exit(1)", "import os\nos._exit(1)", "import os, sys", "import os.none")
+        original = builtins.__import__
+        builtins.__import__ = print
+        try:
+            self.judge(True, "import os")
+        finally:
+            builtins.__import__ = original
 
     def test_that_run_somebodys_may(self):
         self.judge(
@@ -48,7 +62,7 @@ class Cells(unittest.TestCase):
             "asyncio.run(main())",
             "time.localtime()",
             "sys.exit()",
-            "import os",
+            "import none_of_that_name",
             "from os import *",
             "x = print\nx(1)",
             "(print)(1)(2)",
