@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 from .client import Ended, Worker, data, plain
+from .shortcut_cells import CELLS
 
 
 def ipython(**environment):
@@ -237,6 +238,26 @@ class Errors(Cells):
         _, _, (text,) = self.worker.until(lambda event: event[0] == "stream")
         self.assertRegex(text.decode(), r"Cell In\[\d+\], line 3, in fail\n")
         self.worker.finish(cell)
+
+
+class Shortcuts(unittest.TestCase):
+    """A cell that is Python is not put through all that IPython does to a cell, and nobody can tell."""
+
+    def test_change_nothing(self):
+        with ipython() as quick, ipython() as slow:
+            off = "r.Reader.read = lambda self, text: None; f.Formatter.format = f.DisplayFormatter.format"
+            for worker, patch in ((quick, "pass"), (slow, off)):
+                worker.run(f"def patch():\n from capsule_worker.ipython import formatters as f, reading as r\n {patch}", silent=True)
+                worker.run("patch()", silent=True)
+            for code in CELLS:
+                self.assertEqual(*[self.told(worker.run(code)) for worker in (quick, slow)], repr(code))
+
+    @staticmethod
+    def told(cell):
+        # Between what is printed and what is warned of there is no order.
+        shown = [event for event in cell.events if event[0] not in ("stdout", "stderr")]
+        told = repr([cell.text(), cell.text("stderr"), shown, cell.header, cell.buffers])
+        return re.sub(r"\b[eq][0-9a-f]{8}\b|0x[0-9a-f]+", "…", told)
 
 
 class Programs(Cells):

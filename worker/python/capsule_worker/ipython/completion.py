@@ -2,14 +2,13 @@
 
 import sys
 import threading
-import warnings
-from _thread import get_ident
 from importlib.machinery import PathFinder
 
 from IPython.core import completer
 from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
+from .warned import Warned
 
 _DEADLINE_SECONDS = 2.0
 _MAX_MATCHES = 2_000
@@ -88,35 +87,7 @@ def _load_jedi():
         completer.JEDI_INSTALLED = True
 
 
-class _Quiet:
-    """With it, a thread warns of nothing. warnings.catch_warnings() is for all threads: a cell that runs beside, and uses
-    it too, would be left with filters that are not its own.
-    """
-
-    def __init__(self):
-        self._threads = set()
-        # In the place of a pattern for the text of a warning.
-        self._filter = ("ignore", self, Warning, None, 0)
-
-    def match(self, text):
-        return get_ident() in self._threads
-
-    def __enter__(self):
-        # A cell may put others before it, or take it away.
-        if warnings.filters[:1] != [self._filter]:
-            warnings.filters.insert(0, self._filter)
-        self._threads.add(get_ident())
-
-    def __exit__(self, *_):
-        self._threads.discard(get_ident())
-        if not self._threads:
-            try:
-                warnings.filters.remove(self._filter)
-            except ValueError:
-                pass  # a cell has put back its own
-
-
-_quiet = _Quiet()
+_quiet = Warned("ignore")
 
 
 def _ask(asked, text, cursor):

@@ -55,7 +55,7 @@ class IPythonEngine:
         """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
         shell = self._shell
         here = shell.here
-        if shell.is_main():
+        if shell.is_main() and shell.execution_count != cell.count:
             shell.execution_count = cell.count
         here.held = here.told = None
         # IPython itself fails without it.
