@@ -261,8 +261,10 @@ class _Quick:
             return super().__get__(obj, cls)
 
     def __set__(self, obj, value):
-        values, watched = obj._trait_values, obj._trait_notifiers
-        if type(values.get(self.name)) is not type(value) or self.name in watched or All in watched:
+        values, told = obj._trait_values, obj._trait_notifiers
+        named, every = told.get(self.name), told.get(All)
+        watched = (named and any(named.values())) or (every and any(every.values()))
+        if watched or type(values.get(self.name)) is not type(value) or self.name in obj._trait_validators:
             super().__set__(obj, value)
         else:
             values[self.name] = value
