@@ -317,6 +317,36 @@ class Questions(Cells):
         self.assertEqual(self.complete("other_n")["matches"], ["other_name"])
         self.run_cell("completion._DEADLINE_SECONDS = 2.0")
 
+    def test_have_the_answer_that_jedi_gives_without_shortcuts(self):
+        self.run_cell(
+            "import os, enum, dataclasses\n"
+            "@dataclasses.dataclass\n"
+            "class Data:\n    field_one: int = 1\n    def method(self): pass\n"
+            "class Kind(enum.Enum):\n    FIRST = 1\n"
+            "from capsule_worker.ipython import narrowing\n"
+            "beginning = narrowing._beginning\n"
+            "get_ipython().Completer.jedi_compute_type_timeout = 20_000\n"
+            "from capsule_worker.ipython import completion\n"
+            "completion._DEADLINE_SECONDS = 20.0"
+        )
+        codes = (
+            *("import os\nos.pa", "os.pa", "from os.path import jo", "import o", "os.path.", "x = 'a'; x.up"),
+            *("'a'.up", "{}.ke", "[1].", "prin", "exce", "Data.fie", "Data(fie", "Data().m", "Data._", "Kind.FI", "Kind.FIRST.na", "Kind.F"),
+            *("import math as m\nm.c", "with open('f') as g:\n    g.re", "def f():\n    import os\n    os.pa", "class A(Data):\n    def me"),
+            *("try:\n    import json\nexcept ImportError:\n    json = None\njson.lo", "a = [i for i in 'a']\na.po"),
+            *("import typing\ntyping.Opt", "def g():\n    yield 1\ng().se", "__na", "nothing.x"),
+        )
+        quick = [self.complete(code) for code in codes]
+        self.run_cell("narrowing._beginning = lambda completion: ''")
+        slow = [self.complete(code) for code in codes]
+        self.run_cell("narrowing._beginning = beginning; completion._DEADLINE_SECONDS = 2.0")
+        for code, *answers in zip(codes, quick, slow):
+            # Of what a module has from another, jedi 0.20 does not always say the same.
+            names = ("matches", "start", "end", *["types"] * ("os" not in code))
+            with self.subTest(code):
+                self.assertEqual(*[[answer[name] for name in names] for answer in answers])
+                self.assertTrue(answers[0]["matches"] or "nothing" in code)
+
     def test_about_objects(self):
         header, buffers = self.worker.ask("inspect", "len(", cursor=3, detail=0)
         self.assertIn("number of items", data(header, buffers)["text/plain"])

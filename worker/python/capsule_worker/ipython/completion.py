@@ -2,12 +2,14 @@
 
 import sys
 import threading
+from functools import lru_cache, wraps
 from importlib.machinery import PathFinder
 
 from IPython.core import completer
 from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
+from . import narrowing
 from .warned import Warned
 
 _DEADLINE_SECONDS = 2.0
@@ -76,8 +78,11 @@ class Completion:
         return answers[0] if answers else None
 
 
+@lru_cache(maxsize=None)
 def _load_jedi():
-    if not hasattr(completer, "_get_jedi") and not hasattr(completer, "jedi"):
+    if hasattr(completer, "_get_jedi"):
+        completer._get_jedi()
+    elif not hasattr(completer, "jedi"):
         # As IPython 7 and 8 do it when they are imported.
         jedi = standard("jedi")
         standard("jedi.api.helpers")
@@ -85,6 +90,27 @@ def _load_jedi():
         jedi.settings.case_insensitive_completion = False
         completer.jedi = jedi
         completer.JEDI_INSTALLED = True
+    narrowing.install()
+    if hasattr(completer, "_make_signature"):
+        completer._make_signature = _unless_asking(completer._make_signature)
+
+
+def _unless_asking(make_signature):
+    """The front end is not told of signatures, which jedi takes long to find."""
+
+    @wraps(make_signature)
+    def make(completion):
+        return "" if _here.asking else make_signature(completion)
+
+    return make
+
+
+class _Here(threading.local):
+    # Whether this thread is answering.
+    asking = False
+
+
+_here = _Here()
 
 
 _quiet = Warned("ignore")
@@ -92,7 +118,11 @@ _quiet = Warned("ignore")
 
 def _ask(asked, text, cursor):
     with _quiet:
-        found = list(rectify_completions(text, asked.completions(text, cursor)))
+        _here.asking = True
+        try:
+            found = list(rectify_completions(text, asked.completions(text, cursor)))
+        finally:
+            _here.asking = False
     # Of one with the type `magic` and one without, only the text counts.
     kinds = {}
     for match in found:
