@@ -12,7 +12,7 @@ from IPython.utils.tokenutil import token_at_cursor
 
 from .. import displays, tracebacks
 from ..namespace import own_variables
-from . import profile
+from . import profile, rendering
 from .completion import Completion
 from .shell import Shell, pose
 
@@ -28,6 +28,7 @@ class IPythonEngine:
     def __init__(self, shown, loop):
         self._shown = shown
         self._loop = loop
+        self._rested = False
         inline = PathFinder.find_spec(_INLINE) is not None
         # Without its backend for notebooks matplotlib draws all the same, and the figures are shown by the worker.
         self._shows_figures = not inline
@@ -132,7 +133,12 @@ class IPythonEngine:
         return {name: value for name, value in list(self._shell.user_ns.items()) if name not in hidden}
 
     def wants_rest(self):
-        return False
+        return not self._rested
+
+    def rest(self):
+        """While nobody waits: gets ready for what will probably come."""
+        self._rested = True
+        rendering.prepare()
 
     def complete(self, text, cursor):
         return self._completion.complete(text, cursor)

@@ -58,6 +58,7 @@ class Reader:
             and manager.token_transformers == token
             and not shell.input_transformers_post
             and lines._checkers == checkers
+            and not any("check" in vars(checker) for checker in checkers)
             and lines._transformers == transformers
             and type(manager) is TransformerManager
             and type(lines) is PrefilterManager

@@ -25,7 +25,7 @@ from traitlets.config import Config
 
 from .. import comms, displays, sources, tracebacks
 from ..connection import Forked
-from . import processes, profile
+from . import processes, profile, rendering
 from .completion import Completion
 from .formatters import Formatter
 from .reading import Parser, Reader
@@ -332,6 +332,10 @@ class Shell(InteractiveShell):
         _settle(self.displayhook, SettledHook, ("shell",))
         self.display_trap = _DisplayHooks(hook=self.displayhook)
 
+    def init_traceback_handlers(self, custom_exceptions):
+        super().init_traceback_handlers(custom_exceptions)
+        rendering.skip_own_frames(self.InteractiveTB)
+
     @observe("ipython_dir")
     def _ipython_dir_changed(self, change):
         """It is not made because a session begins."""
@@ -493,6 +497,7 @@ class Shell(InteractiveShell):
         if error is not None:
             tracebacks.cut_own_end(error)
             _check(error)
+            rendering.prepare()
         if _GROUP and isinstance(error, _GROUP):
             # IPython shows the outermost only, or nothing but text on the standard error.
             self._get_exc_info(exc_tuple)
