@@ -89,8 +89,24 @@ class Choice(unittest.TestCase):
     def test_needs_nothing_of_ipykernel_and_loads_nothing_before_its_time(self):
         worker = self.worker("ipython")
         names = ("ipykernel", "zmq", "tornado", "jedi", "prompt_toolkit", "matplotlib", "IPython.terminal.embed")
+        names += ("asyncio", "urllib.request", "http.client", "logging.config", "stack_data", "pexpect")
         code = f"import sys; [name for name in {names} if name in sys.modules]"
         self.assertEqual(worker.run(code).result(), "[]")
+
+    def test_has_what_ipython_imports_when_it_is_used(self):
+        # IPython imports these at once, so that cells have them with the package alone.
+        worker = self.worker("ipython")
+        code = "import email, http, logging, urllib\nurllib.request.Request('file:///'), email.utils, http.client, logging.handlers"
+        self.assertIn("urllib.request.Request", worker.run(code).result())
+        cell = worker.run("urllib.nothing")
+        self.assertIn("module 'urllib' has no attribute 'nothing'", cell.header["evalue"])
+        code = "import IPython.core.magics.code as m\ngetattr(m, 'urlopen', urllib.request.urlopen)('data:,a%20b').read()"
+        self.assertEqual("b'a b'", worker.run(code).result())
+        code = "import asyncio\nasyncio.get_running_loop() is asyncio.get_event_loop()"
+        self.assertEqual("True", worker.run(code).result())
+        self.assertEqual("'a\\n'", worker.run("%%bash --out said\necho a") and worker.run("said").result())
+        code = "m = get_ipython().magics_manager.magics\n[name for kind in m for name in m[kind] if not m[kind][name].__doc__]"
+        self.assertEqual("[]", worker.run(code).result())
 
     def test_does_not_import_files_of_the_notebook(self):
         with tempfile.TemporaryDirectory() as folder:

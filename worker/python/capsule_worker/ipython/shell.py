@@ -383,7 +383,8 @@ class Shell(InteractiveShell):
     def init_magics(self):
         from . import magics
 
-        super().init_magics()
+        with magics.late_help():
+            super().init_magics()
         magics.register(self)
 
     @default("exiter")
