@@ -8,11 +8,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
 
 from IPython.core import debugger, interactiveshell
-from IPython.utils.tokenutil import token_at_cursor
 
 from .. import displays, tracebacks
 from ..namespace import own_variables
-from . import profile, rendering
+from . import inspection, profile, rendering
 from .completion import Completion
 from .shell import Shell, pose
 
@@ -145,15 +144,8 @@ class IPythonEngine:
 
     def inspect(self, text, cursor, detail):
         """The MIME bundle of what is known about the object at the cursor, None if there is none."""
-        shell = self._shell
-        with shell.builtin_trap:
-            try:
-                bundle = shell.object_inspect_mime(token_at_cursor(text, cursor), detail_level=detail)
-            except KeyError:
-                return None
-        if not shell.enable_html_pager:
-            bundle.pop("text/html", None)
-        return bundle, {}
+        bundle = inspection.inspect(self._shell, text, cursor, detail)
+        return None if bundle is None else (bundle, {})
 
     def is_complete(self, text):
         """(status, indent); indent is None unless the status is `incomplete`."""
