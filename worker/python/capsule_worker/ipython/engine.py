@@ -3,6 +3,7 @@
 import io
 import os
 import pdb
+from _signal import SIGINT, getsignal, valid_signals
 from bdb import BdbQuit
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
@@ -132,7 +133,8 @@ class IPythonEngine:
         return {name: value for name, value in list(self._shell.user_ns.items()) if name not in hidden}
 
     def wants_rest(self):
-        return not self._rested
+        # What a cell's handler raises would be lost in the midst of an import.
+        return not self._rested and not any(map(callable, map(getsignal, valid_signals() - {SIGINT})))
 
     def rest(self):
         """While nobody waits: gets ready for what will probably come."""
