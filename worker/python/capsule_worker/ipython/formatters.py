@@ -32,7 +32,8 @@ class Formatter(DisplayFormatter):
         asked = [self.ipython_display_formatter, self.mimebundle_formatter, *self.formatters.values()]
         if asked != self._asked:
             self._asked = asked
-            self._settings = [_settings(formatter) for formatter in asked if not isinstance(formatter, PlainTextFormatter)]
+            others = [formatter for formatter in asked if not isinstance(formatter, PlainTextFormatter)]
+            self._settings = [_settings(formatter) for formatter in others]
         for settings in self._settings:
             if settings["type_printers"] or settings["singleton_printers"] or settings["deferred_printers"]:
                 if _has_printer(settings, obj):
@@ -41,7 +42,8 @@ class Formatter(DisplayFormatter):
 
     def _text(self, formatter, obj):
         kind = type(obj)
-        if kind in _ONE_LINE and type(formatter) is PlainTextFormatter and PlainTextFormatter.__call__ is self._print_text:
+        is_usual = type(formatter) is PlainTextFormatter and PlainTextFormatter.__call__ is self._print_text
+        if kind in _ONE_LINE and is_usual:
             settings = _settings(formatter)
             usual = _repr_pprint
             if kind is float:

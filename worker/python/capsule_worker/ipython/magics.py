@@ -20,9 +20,7 @@ _FETCHING = ("install", "download", "wheel", "index", "search", "create", "updat
 
 @contextmanager
 def late_help():
-    """With it, the options of a magic are not written out for its docstring: `%%bash` and its kind, of which there are
-    many, get another one at once.
-    """
+    """With it, the options of a magic are not written out for its docstring: `%%bash` and its kind get another at once."""
     parser = magic_arguments.MagicArgumentParser
     format_help = parser.format_help
     parser.format_help = lambda self: ""

@@ -50,8 +50,8 @@ def _beginning(completion):
 
 
 def _is_for(completion):
-    """Whether the values of a filter are for the completion itself, perhaps through filters made of others. jedi asks for
-    all values in other places too, such as for the fields of a dataclass.
+    """Whether the values of a filter are for the completion itself, perhaps through filters made of others. jedi asks
+    for all values in other places too, such as for the fields of a dataclass.
     """
     frame = sys._getframe(2)
     while frame.f_code.co_name in ("values", "<listcomp>", "<genexpr>"):

@@ -33,9 +33,9 @@ _read = _Read()
 
 
 class Reader:
-    """Knows what IPython does to a text, and what of that is in vain if the text is Python already: its search for magics
-    by tokens, and the question to each checker whether a line is for it. A shell to which anybody has given something of
-    his own to do with texts is left to it.
+    """Knows what IPython does to a text, and what of that is in vain if the text is Python already: its search for
+    magics by tokens, and the question to each checker whether a line is for it. A shell that anybody has given
+    something of his own to do with texts is left to IPython.
     """
 
     def __init__(self, shell):

@@ -1,4 +1,4 @@
-"""Makes IPython's tracebacks quicker: what it makes anew for each frame, it finds made; and it does not read its own source.
+"""Makes IPython's tracebacks quicker: what it makes anew for each frame, it finds made, and its own source is not read.
 
 What is shown is the same.
 """

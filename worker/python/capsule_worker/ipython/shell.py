@@ -250,8 +250,8 @@ def pose(config):
 
 
 class _Quick:
-    """A trait that is asked for without ceremony; and set without it to what is of the type that it was, as long as nobody
-    observes it.
+    """A trait that is asked for without ceremony; and set without it to what is of the type that it was, as long as
+    nobody observes it.
     """
 
     def __get__(self, obj, cls=None):

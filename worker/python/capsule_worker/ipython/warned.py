@@ -5,8 +5,8 @@ from _thread import get_ident
 
 
 class Warned:
-    """With it, a thread's warnings have this effect. warnings.catch_warnings() is for all threads: a cell that runs beside,
-    and uses it too, would be left with filters that are not its own.
+    """With it, a thread's warnings have this effect. warnings.catch_warnings() is for all threads: a cell that runs
+    beside, and uses it too, would be left with filters that are not its own.
     """
 
     def __init__(self, effect):
