@@ -7,6 +7,7 @@ import gc
 import sys
 from types import ModuleType
 
+from ..engine import is_installed
 from ..imports import standard
 
 _OLDEST = (7, 34)
@@ -23,6 +24,8 @@ _LATE = {
     "stack_data": (),
     "pexpect": (),
 }
+# Of these, not in the standard library.
+_OTHERS = ("stack_data", "pexpect")
 # What would be there with these, for cells that import the package only.
 _SUBMODULES = {
     "urllib": ("error", "request", "response"),
@@ -57,7 +60,7 @@ def _import():
     absent = _JEDI not in sys.modules
     terminal = ModuleType(_TERMINAL)
     terminal.embed = _embed
-    late = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules}
+    late = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules and _exists(name)}
     stubs = {_TERMINAL: terminal, **late}
     collecting = gc.isenabled()
     try:
@@ -96,6 +99,11 @@ class _Late(ModuleType):
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(standard(self.__name__), name)
+
+
+def _exists(name):
+    """IPython can do without some, and wants to know at once."""
+    return name not in _OTHERS or is_installed(name)
 
 
 def _late(name, taken):
