@@ -41,6 +41,20 @@ class ImportFailed(Exception):
 
 def load(displays, loop):
     """The engine. Raises ImportFailed."""
+    collecting = gc.isenabled()
+    try:
+        gc.disable()
+        engine = _make(displays, loop)
+    finally:
+        gc.freeze()  # all that was made so far stays: no collection need look at it
+        if collecting:
+            gc.enable()
+    engine.start()
+    gc.freeze()
+    return engine
+
+
+def _make(displays, loop):
     try:
         _import()
         from .engine import IPythonEngine
@@ -49,9 +63,7 @@ def load(displays, loop):
     version = sys.modules["IPython"].version_info[:2]
     if version < _OLDEST:
         raise ImportFailed("IPython %d.%d is too old: 7.34 is the oldest that can be used" % version)
-    engine = IPythonEngine(displays, loop)
-    gc.freeze()  # all that was made so far stays: no collection need look at it again
-    return engine
+    return IPythonEngine(displays, loop)
 
 
 def _import():
@@ -62,9 +74,7 @@ def _import():
     terminal.embed = _embed
     late = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules and _exists(name)}
     stubs = {_TERMINAL: terminal, **late}
-    collecting = gc.isenabled()
     try:
-        gc.disable()  # all that is made here stays
         sys.modules.update(stubs)
         if absent:
             sys.modules[_JEDI] = None
@@ -78,8 +88,6 @@ def _import():
         for name, stub in stubs.items():
             if sys.modules.get(name) is stub:
                 del sys.modules[name]
-        if collecting:
-            gc.enable()
     for package, names in _SUBMODULES.items():
         _import_on_demand(standard(package), names)
 

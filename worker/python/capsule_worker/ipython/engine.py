@@ -36,8 +36,9 @@ class IPythonEngine:
         tracebacks.RUNS_CELLS.add((interactiveshell.__file__, "run_code"))
         if hasattr(interactiveshell, "PickleShareDB"):
             interactiveshell.PickleShareDB = lambda root: None  # see Shell.db
+        self.notice = None
         own = profile.profile()
-        config, errors = profile.config(own.location)
+        config, self._errors = profile.config(own.location)
         if os.environ.get(_COMMS) == "allowed":
             pose(config)
         self._shell = Shell.instance(ipython_dir=profile.ipython_folder(), profile_dir=own, config=config)
@@ -46,9 +47,11 @@ class IPythonEngine:
         # The debugger that IPython has can be interrupted.
         debugger.Pdb = getattr(debugger, "InterruptiblePdb", debugger.Pdb)
         pdb.Pdb, pdb.set_trace = debugger.Pdb, debugger.set_trace
-        # What a startup file prints is shown with the first cell.
+
+    def start(self):
+        """Runs what the person's profile wants before the first cell, with which is shown what that has printed."""
         with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
-            print(*errors, sep="\n", end="\n" * bool(errors))
+            print(*self._errors, sep="\n", end="\n" * bool(self._errors))
             profile.start(self._shell)
         self.notice = said.getvalue().rstrip()
 
