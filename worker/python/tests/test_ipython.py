@@ -7,6 +7,7 @@ import tempfile
 import unittest
 
 from .client import Ended, Worker, data, plain
+from .shortcut_cells import CELLS
 
 
 def ipython(**environment):
@@ -88,8 +89,24 @@ class Choice(unittest.TestCase):
     def test_needs_nothing_of_ipykernel_and_loads_nothing_before_its_time(self):
         worker = self.worker("ipython")
         names = ("ipykernel", "zmq", "tornado", "jedi", "prompt_toolkit", "matplotlib", "IPython.terminal.embed")
+        names += ("asyncio", "urllib.request", "http.client", "logging.config", "stack_data", "pexpect")
         code = f"import sys; [name for name in {names} if name in sys.modules]"
         self.assertEqual(worker.run(code).result(), "[]")
+
+    def test_has_what_ipython_imports_when_it_is_used(self):
+        # IPython imports these at once, so that cells have them with the package alone.
+        worker = self.worker("ipython")
+        code = "import email, http, logging, urllib\nurllib.request.Request('file:///'), email.utils, http.client, logging.handlers"
+        self.assertIn("urllib.request.Request", worker.run(code).result())
+        cell = worker.run("urllib.nothing")
+        self.assertIn("module 'urllib' has no attribute 'nothing'", cell.header["evalue"])
+        code = "import IPython.core.magics.code as m\ngetattr(m, 'urlopen', urllib.request.urlopen)('data:,a%20b').read()"
+        self.assertEqual("b'a b'", worker.run(code).result())
+        code = "import asyncio\nasyncio.get_running_loop() is asyncio.get_event_loop()"
+        self.assertEqual("True", worker.run(code).result())
+        self.assertEqual("'a\\n'", worker.run("%%bash --out said\necho a") and worker.run("said").result())
+        code = "m = get_ipython().magics_manager.magics\n[name for kind in m for name in m[kind] if not m[kind][name].__doc__]"
+        self.assertEqual("[]", worker.run(code).result())
 
     def test_does_not_import_files_of_the_notebook(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -239,6 +256,31 @@ class Errors(Cells):
         self.worker.finish(cell)
 
 
+class Shortcuts(unittest.TestCase):
+    """A cell that is Python is not put through all that IPython does to a cell, and nobody can tell."""
+
+    def test_change_nothing(self):
+        with ipython() as quick, ipython() as slow:
+            off = (
+                "r.Reader.read = lambda self, text: None; f.Formatter.format = f.DisplayFormatter.format; "
+                "t.prepare = lambda: None; get_ipython().InteractiveTB.__dict__.pop('get_records', None)"
+            )
+            for worker, patch in ((quick, "pass"), (slow, off)):
+                imports = "from capsule_worker.ipython import formatters as f, reading as r, rendering as t"
+                # In the first cell: after it, the engine gets ready for tracebacks.
+                worker.run(f"def patch():\n {imports}\n {patch}\n\npatch()", silent=True)
+            for code in CELLS:
+                self.assertEqual(*[self.told(worker.run(code)) for worker in (quick, slow)], repr(code))
+            self.assertEqual("2", quick.run("1 + 1").result())
+
+    @staticmethod
+    def told(cell):
+        # Between what is printed and what is warned of there is no order.
+        shown = [event for event in cell.events if event[0] not in ("stdout", "stderr")]
+        told = repr([cell.text(), cell.text("stderr"), shown, cell.header, cell.buffers])
+        return re.sub(r"\b[eq][0-9a-f]{8}\b|(?:0x|\bat )[0-9a-f]+", "…", told)
+
+
 class Programs(Cells):
     def test_write_in_order_with_what_is_printed(self):
         cell = self.run_cell("print('a')\n!echo b; echo c >&2; echo d\nprint('e')")
@@ -295,6 +337,37 @@ class Questions(Cells):
         self.run_cell("other_name = 1")
         self.assertEqual(self.complete("other_n")["matches"], ["other_name"])
         self.run_cell("completion._DEADLINE_SECONDS = 2.0")
+
+    def test_have_the_answer_that_jedi_gives_without_shortcuts(self):
+        self.run_cell(
+            "import os, enum, dataclasses\n"
+            "@dataclasses.dataclass\n"
+            "class Data:\n    field_one: int = 1\n    def method(self): pass\n"
+            "class Kind(enum.Enum):\n    FIRST = 1\n"
+            "from capsule_worker.ipython import narrowing\n"
+            "beginning = narrowing._beginning\n"
+            "get_ipython().Completer.jedi_compute_type_timeout = 20_000\n"
+            "from capsule_worker.ipython import completion\n"
+            "completion._DEADLINE_SECONDS = 20.0"
+        )
+        codes = (
+            *("import os\nos.pa", "os.pa", "from os.path import jo", "import o", "os.path.", "x = 'a'; x.up"),
+            *("'a'.up", "{}.ke", "[1].", "prin", "exce", "Data.fie", "Data(fie", "Data().m", "Data._"),
+            *("Kind.FI", "Kind.FIRST.na", "Kind.F", "class A(Data):\n    def me"),
+            *("import math as m\nm.c", "with open('f') as g:\n    g.re", "def f():\n    import os\n    os.pa"),
+            *("try:\n    import json\nexcept ImportError:\n    json = None\njson.lo", "a = [i for i in 'a']\na.po"),
+            *("import typing\ntyping.Opt", "def g():\n    yield 1\ng().se", "__na", "nothing.x"),
+        )
+        quick = [self.complete(code) for code in codes]
+        self.run_cell("narrowing._beginning = lambda completion: ''")
+        slow = [self.complete(code) for code in codes]
+        self.run_cell("narrowing._beginning = beginning; completion._DEADLINE_SECONDS = 2.0")
+        for code, *answers in zip(codes, quick, slow):
+            # Of what a module has from another, jedi 0.20 does not always say the same.
+            names = ("matches", "start", "end", *["types"] * ("os" not in code))
+            with self.subTest(code):
+                self.assertEqual(*[[answer[name] for name in names] for answer in answers])
+                self.assertTrue(answers[0]["matches"] or "nothing" in code)
 
     def test_about_objects(self):
         header, buffers = self.worker.ask("inspect", "len(", cursor=3, detail=0)

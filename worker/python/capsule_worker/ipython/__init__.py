@@ -7,6 +7,7 @@ import gc
 import sys
 from types import ModuleType
 
+from ..engine import is_installed
 from ..imports import standard
 
 _OLDEST = (7, 34)
@@ -14,6 +15,24 @@ _OLDEST = (7, 34)
 _TERMINAL = "IPython.terminal.embed"
 # Nor do these versions wait with it until somebody wants a completion.
 _JEDI = "jedi"
+# What they import and do not use before a cell wants it: by the module, the names that they take out of it at once.
+_LATE = {
+    "asyncio": (),
+    "asyncio.exceptions": (),
+    "urllib.request": ("Request", "urlopen"),
+    "logging.config": ("dictConfig",),
+    "stack_data": (),
+    "pexpect": (),
+}
+# Of these, not in the standard library.
+_OTHERS = ("stack_data", "pexpect")
+# What would be there with these, for cells that import the package only.
+_SUBMODULES = {
+    "urllib": ("error", "request", "response"),
+    "logging": ("config", "handlers"),
+    "http": ("client",),
+    "email": ("charset", "encoders", "errors", "header", "message", "parser", "utils"),
+}
 
 
 class ImportFailed(Exception):
@@ -22,6 +41,20 @@ class ImportFailed(Exception):
 
 def load(displays, loop):
     """The engine. Raises ImportFailed."""
+    collecting = gc.isenabled()
+    try:
+        gc.disable()
+        engine = _make(displays, loop)
+    finally:
+        gc.freeze()  # all that was made so far stays: no collection need look at it
+        if collecting:
+            gc.enable()
+    engine.start()
+    gc.freeze()
+    return engine
+
+
+def _make(displays, loop):
     try:
         _import()
         from .engine import IPythonEngine
@@ -30,35 +63,77 @@ def load(displays, loop):
     version = sys.modules["IPython"].version_info[:2]
     if version < _OLDEST:
         raise ImportFailed("IPython %d.%d is too old: 7.34 is the oldest that can be used" % version)
-    engine = IPythonEngine(displays, loop)
-    gc.freeze()  # all that was made so far stays: no collection need look at it again
-    return engine
+    return IPythonEngine(displays, loop)
 
 
 def _import():
     if "IPython" in sys.modules:
         return
     absent = _JEDI not in sys.modules
-    stub = ModuleType(_TERMINAL)
-    stub.embed = _embed
-    collecting = gc.isenabled()
+    terminal = ModuleType(_TERMINAL)
+    terminal.embed = _embed
+    late = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules and _exists(name)}
+    stubs = {_TERMINAL: terminal, **late}
     try:
-        gc.disable()  # all that is made here stays
-        sys.modules[_TERMINAL] = stub
+        sys.modules.update(stubs)
         if absent:
             sys.modules[_JEDI] = None
         standard("IPython.core.interactiveshell")
         standard("IPython.core.completer")
+        standard("IPython.core.magics")
     finally:
         if absent:
             del sys.modules[_JEDI]
         # Whoever wants them gets the real ones.
-        del sys.modules[_TERMINAL]
-        if collecting:
-            gc.enable()
+        for name, stub in stubs.items():
+            if sys.modules.get(name) is stub:
+                del sys.modules[name]
+    for package, names in _SUBMODULES.items():
+        _import_on_demand(standard(package), names)
 
 
 def _embed(*args, **kwargs):
     """Start IPython in the place of the call."""
     __import__(_TERMINAL)
     return sys.modules[_TERMINAL].embed(*args, **kwargs)
+
+
+class _Late(ModuleType):
+    """In the place of a module, for whoever uses it in functions only: asks the real one, which is imported then."""
+
+    def __getattr__(self, name):
+        if name[:2] == "__":
+            raise AttributeError(name)  # what the import system asks of any module
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(standard(self.__name__), name)
+
+
+def _exists(name):
+    """IPython can do without some, and wants to know at once."""
+    return name not in _OTHERS or is_installed(name)
+
+
+def _late(name, taken):
+    module = _Late(name)
+    for each in taken:
+        setattr(module, each, _caller(module, each))
+    return module
+
+
+def _caller(module, name):
+    def call(*args, **kwargs):
+        return module.__getattr__(name)(*args, **kwargs)
+
+    call.__name__ = call.__qualname__ = name
+    return call
+
+
+def _import_on_demand(package, names):
+    def find(name):
+        if name in names:
+            return standard(f"{package.__name__}.{name}")
+        raise AttributeError(f"module {package.__name__!r} has no attribute {name!r}")
+
+    if not hasattr(package, "__getattr__"):
+        package.__getattr__ = find

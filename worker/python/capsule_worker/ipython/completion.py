@@ -2,14 +2,15 @@
 
 import sys
 import threading
-import warnings
-from _thread import get_ident
+from functools import lru_cache, wraps
 from importlib.machinery import PathFinder
 
 from IPython.core import completer
 from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
+from . import narrowing
+from .warned import Warned
 
 _DEADLINE_SECONDS = 2.0
 _MAX_MATCHES = 2_000
@@ -77,8 +78,11 @@ class Completion:
         return answers[0] if answers else None
 
 
+@lru_cache(maxsize=None)
 def _load_jedi():
-    if not hasattr(completer, "_get_jedi") and not hasattr(completer, "jedi"):
+    if hasattr(completer, "_get_jedi"):
+        completer._get_jedi()
+    elif not hasattr(completer, "jedi"):
         # As IPython 7 and 8 do it when they are imported.
         jedi = standard("jedi")
         standard("jedi.api.helpers")
@@ -86,42 +90,39 @@ def _load_jedi():
         jedi.settings.case_insensitive_completion = False
         completer.jedi = jedi
         completer.JEDI_INSTALLED = True
+    narrowing.install()
+    if hasattr(completer, "_make_signature"):
+        completer._make_signature = _unless_asking(completer._make_signature)
 
 
-class _Quiet:
-    """With it, a thread warns of nothing. warnings.catch_warnings() is for all threads: a cell that runs beside, and uses
-    it too, would be left with filters that are not its own.
-    """
+def _unless_asking(make_signature):
+    """The front end is not told of signatures, which jedi takes long to find."""
 
-    def __init__(self):
-        self._threads = set()
-        # In the place of a pattern for the text of a warning.
-        self._filter = ("ignore", self, Warning, None, 0)
+    @wraps(make_signature)
+    def make(completion):
+        return "" if _here.asking else make_signature(completion)
 
-    def match(self, text):
-        return get_ident() in self._threads
-
-    def __enter__(self):
-        # A cell may put others before it, or take it away.
-        if warnings.filters[:1] != [self._filter]:
-            warnings.filters.insert(0, self._filter)
-        self._threads.add(get_ident())
-
-    def __exit__(self, *_):
-        self._threads.discard(get_ident())
-        if not self._threads:
-            try:
-                warnings.filters.remove(self._filter)
-            except ValueError:
-                pass  # a cell has put back its own
+    return make
 
 
-_quiet = _Quiet()
+class _Here(threading.local):
+    # Whether this thread is answering.
+    asking = False
+
+
+_here = _Here()
+
+
+_quiet = Warned("ignore")
 
 
 def _ask(asked, text, cursor):
     with _quiet:
-        found = list(rectify_completions(text, asked.completions(text, cursor)))
+        _here.asking = True
+        try:
+            found = list(rectify_completions(text, asked.completions(text, cursor)))
+        finally:
+            _here.asking = False
     # Of one with the type `magic` and one without, only the text counts.
     kinds = {}
     for match in found:

@@ -3,16 +3,16 @@
 import io
 import os
 import pdb
+from _signal import SIGINT, getsignal, valid_signals
 from bdb import BdbQuit
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
 
 from IPython.core import debugger, interactiveshell
-from IPython.utils.tokenutil import token_at_cursor
 
 from .. import displays, tracebacks
 from ..namespace import own_variables
-from . import profile
+from . import inspection, profile, rendering
 from .completion import Completion
 from .shell import Shell, pose
 
@@ -28,6 +28,7 @@ class IPythonEngine:
     def __init__(self, shown, loop):
         self._shown = shown
         self._loop = loop
+        self._rested = False
         inline = PathFinder.find_spec(_INLINE) is not None
         # Without its backend for notebooks matplotlib draws all the same, and the figures are shown by the worker.
         self._shows_figures = not inline
@@ -35,8 +36,9 @@ class IPythonEngine:
         tracebacks.RUNS_CELLS.add((interactiveshell.__file__, "run_code"))
         if hasattr(interactiveshell, "PickleShareDB"):
             interactiveshell.PickleShareDB = lambda root: None  # see Shell.db
+        self.notice = None
         own = profile.profile()
-        config, errors = profile.config(own.location)
+        config, self._errors = profile.config(own.location)
         if os.environ.get(_COMMS) == "allowed":
             pose(config)
         self._shell = Shell.instance(ipython_dir=profile.ipython_folder(), profile_dir=own, config=config)
@@ -45,9 +47,11 @@ class IPythonEngine:
         # The debugger that IPython has can be interrupted.
         debugger.Pdb = getattr(debugger, "InterruptiblePdb", debugger.Pdb)
         pdb.Pdb, pdb.set_trace = debugger.Pdb, debugger.set_trace
-        # What a startup file prints is shown with the first cell.
+
+    def start(self):
+        """Runs what the person's profile wants before the first cell, with which is shown what that has printed."""
         with redirect_stdout(io.StringIO()) as said, redirect_stderr(said):
-            print(*errors, sep="\n", end="\n" * bool(errors))
+            print(*self._errors, sep="\n", end="\n" * bool(self._errors))
             profile.start(self._shell)
         self.notice = said.getvalue().rstrip()
 
@@ -55,7 +59,7 @@ class IPythonEngine:
         """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
         shell = self._shell
         here = shell.here
-        if shell.is_main():
+        if shell.is_main() and shell.execution_count != cell.count:
             shell.execution_count = cell.count
         here.held = here.told = None
         # IPython itself fails without it.
@@ -132,22 +136,21 @@ class IPythonEngine:
         return {name: value for name, value in list(self._shell.user_ns.items()) if name not in hidden}
 
     def wants_rest(self):
-        return False
+        # What a cell's handler raises would be lost in the midst of an import.
+        return not self._rested and not any(map(callable, map(getsignal, valid_signals() - {SIGINT})))
+
+    def rest(self):
+        """While nobody waits: gets ready for what will probably come."""
+        self._rested = True
+        rendering.prepare()
 
     def complete(self, text, cursor):
         return self._completion.complete(text, cursor)
 
     def inspect(self, text, cursor, detail):
         """The MIME bundle of what is known about the object at the cursor, None if there is none."""
-        shell = self._shell
-        with shell.builtin_trap:
-            try:
-                bundle = shell.object_inspect_mime(token_at_cursor(text, cursor), detail_level=detail)
-            except KeyError:
-                return None
-        if not shell.enable_html_pager:
-            bundle.pop("text/html", None)
-        return bundle, {}
+        bundle = inspection.inspect(self._shell, text, cursor, detail)
+        return None if bundle is None else (bundle, {})
 
     def is_complete(self, text):
         """(status, indent); indent is None unless the status is `incomplete`."""

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from contextlib import contextmanager
 from functools import wraps
 
-from IPython.core import page
+from IPython.core import magic_arguments, page
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magics import CodeMagics
@@ -15,6 +16,18 @@ from .. import displays
 
 _INSTALLERS = ("pip", "conda", "mamba", "micromamba", "uv")
 _FETCHING = ("install", "download", "wheel", "index", "search", "create", "update", "upgrade", "sync", "add")
+
+
+@contextmanager
+def late_help():
+    """With it, the options of a magic are not written out for its docstring: `%%bash` and its kind get another at once."""
+    parser = magic_arguments.MagicArgumentParser
+    format_help = parser.format_help
+    parser.format_help = lambda self: ""
+    try:
+        yield
+    finally:
+        parser.format_help = format_help
 
 
 def register(shell):

@@ -12,23 +12,23 @@ from types import ModuleType
 from IPython.core import page, payloadpage
 from IPython.core.autocall import ZMQExitAutocall
 from IPython.core.builtin_trap import BuiltinTrap
-from IPython.core.compilerop import CachingCompiler
 from IPython.core.display_trap import DisplayTrap
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from IPython.core.events import EventManager
-from IPython.core.formatters import DisplayFormatter, PlainTextFormatter
-from IPython.core.history import HistoryManager
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.history import HistoryAccessorBase, HistoryManager
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.core.payload import PayloadManager
-from traitlets import Any, CBool, Instance, Type, default, observe
+from traitlets import All, Any, Bool, CBool, Instance, Integer, Type, default, observe
 from traitlets.config import Config
 
-from .. import comms, displays, formatting, sources, tracebacks
+from .. import comms, displays, sources, tracebacks
 from ..connection import Forked
-from . import processes, profile
+from . import processes, profile, rendering
 from .completion import Completion
+from .formatters import Formatter
+from .reading import Parser, Reader
 
 try:
     _GROUP = BaseExceptionGroup
@@ -62,6 +62,8 @@ class _DisplayHooks(DisplayTrap):
 
 class _Events(EventManager):
     def trigger(self, event, *args, **kwargs):
+        if not self.callbacks[event]:
+            return
         # matplotlib's figures are shown, and closed, by this.
         if event != "post_execute" or not displays.beside_a_cell():
             super().trigger(event, *args, **kwargs)
@@ -136,27 +138,10 @@ class Hook(DisplayHook):
         getattr(self.shell.history_manager, "outputs", {}).pop(self.prompt_count, None)
 
 
-class Formatter(DisplayFormatter):
-    """Asks for all that an object says of itself, as IPython's does, but not those that cannot say anything."""
+class SettledHook(Hook):
+    """One that has its shell, for which IPython asks thirty times a cell: as a trait that is dear."""
 
-    def format(self, obj, include=None, exclude=None):
-        if include is None and exclude is None and type(obj) in formatting.PLAIN and not self._is_special(obj):
-            text = self.formatters["text/plain"](obj)
-            return ({} if text is None else {"text/plain": text}), {}
-        return super().format(obj, include=include, exclude=exclude)
-
-    def _is_special(self, obj):
-        """Whether somebody has told IPython how to show just this, or its type, other than as text."""
-        types = type(obj).__mro__
-        for formatter in (self.ipython_display_formatter, self.mimebundle_formatter, *self.formatters.values()):
-            if isinstance(formatter, PlainTextFormatter):
-                continue
-            known, later = formatter.type_printers, formatter.deferred_printers
-            if id(obj) in formatter.singleton_printers or any(kind in known for kind in types):
-                return True
-            if later and any((kind.__module__, kind.__name__) in later for kind in types):
-                return True
-        return False
+    shell = None
 
 
 class Payloads(PayloadManager):
@@ -170,6 +155,9 @@ class Payloads(PayloadManager):
 
 class History(HistoryManager):
     """The session's inputs and outputs in memory. The kernel keeps what outlives it."""
+
+    # The last inputs. They are always strings, which IPython would check.
+    _i = _ii = _iii = _i00 = ""
 
     def __init__(self, shell, **traits):
         super().__init__(shell=shell, enabled=False, **traits)
@@ -197,6 +185,22 @@ class History(HistoryManager):
         return found if n is None else found[-n:]
 
 
+# Of its traits those that are asked for in each cell, and cannot be configured.
+_HISTORY = ("shell", "input_hist_parsed", "input_hist_raw", "output_hist", "output_hist_reprs", "db_input_cache")
+
+
+class SettledHistory(History):
+    shell = input_hist_parsed = input_hist_raw = output_hist = output_hist_reprs = db_input_cache = None
+
+
+def _settle(made, kind, names):
+    """Makes ordinary attributes of traits, in an object that is made."""
+    values = {name: getattr(made, name) for name in names}
+    made.__class__ = kind
+    vars(made).update(values)
+    return made
+
+
 def _check(error):
     """Lets an interrupt end the text of an error, if it takes long: IPython would think that the error is broken."""
     try:
@@ -213,7 +217,7 @@ def _without_context(interrupt):
     return interrupt
 
 
-class Compiler(CachingCompiler):
+class Compiler(Parser):
     """Tells which name a cell's text has got."""
 
     def get_code_name(self, raw_code, transformed_code, number):
@@ -245,6 +249,39 @@ def pose(config):
     config.setdefault("IPKernelApp", Config())
 
 
+class _Quick:
+    """A trait that is asked for without ceremony; and set without it to what is of the type that it was, as long as
+    nobody observes it.
+    """
+
+    def __get__(self, obj, cls=None):
+        try:
+            return obj._trait_values[self.name]
+        except (AttributeError, KeyError):
+            return super().__get__(obj, cls)
+
+    def __set__(self, obj, value):
+        values, told = obj._trait_values, obj._trait_notifiers
+        named, every = told.get(self.name), told.get(All)
+        watched = (named and any(named.values())) or (every and any(every.values()))
+        if watched or type(values.get(self.name)) is not type(value) or self.name in obj._trait_validators:
+            super().__set__(obj, value)
+        else:
+            values[self.name] = value
+
+
+class _QuickInteger(_Quick, Integer):
+    pass
+
+
+class _QuickBool(_Quick, Bool):
+    pass
+
+
+class _QuickInstance(_Quick, Instance):
+    pass
+
+
 class Shell(InteractiveShell):
     """Of the main thread and of those of subshells, which use nothing that it counts or remembers."""
 
@@ -254,6 +291,11 @@ class Shell(InteractiveShell):
     autoindent = CBool(False)
     exiter = Instance(ZMQExitAutocall)
     keepkernel_on_exit = Any()
+    # IPython sets or asks for these some ten times a cell.
+    execution_count = _QuickInteger(1)
+    history_manager = _QuickInstance(HistoryAccessorBase, allow_none=True)
+    last_execution_succeeded = _QuickBool(True)
+    last_execution_result = _QuickInstance(ExecutionResult, allow_none=True)
 
     def __init__(self, **kwargs):
         self.here = _Here()
@@ -262,6 +304,7 @@ class Shell(InteractiveShell):
         self._database = None
         self._loop = None
         super().__init__(**kwargs)
+        self._reader = Reader(self)
 
     def run_on(self, loop):
         """Makes the session's loop the one on which cells await."""
@@ -286,7 +329,12 @@ class Shell(InteractiveShell):
 
     def init_displayhook(self):
         super().init_displayhook()
+        _settle(self.displayhook, SettledHook, ("shell",))
         self.display_trap = _DisplayHooks(hook=self.displayhook)
+
+    def init_traceback_handlers(self, custom_exceptions):
+        super().init_traceback_handlers(custom_exceptions)
+        rendering.skip_own_frames(self.InteractiveTB)
 
     @observe("ipython_dir")
     def _ipython_dir_changed(self, change):
@@ -311,7 +359,7 @@ class Shell(InteractiveShell):
         os.environ.update(TERM="xterm-color", CLICOLOR="1", PAGER="cat", GIT_PAGER="cat")
 
     def init_history(self):
-        self.history_manager = History(self, parent=self)
+        self.history_manager = _settle(History(self, parent=self), SettledHistory, _HISTORY)
         self.configurables.append(self.history_manager)
 
     def init_completer(self):
@@ -335,7 +383,8 @@ class Shell(InteractiveShell):
     def init_magics(self):
         from . import magics
 
-        super().init_magics()
+        with magics.late_help():
+            super().init_magics()
         magics.register(self)
 
     @default("exiter")
@@ -380,6 +429,18 @@ class Shell(InteractiveShell):
     def _tee(self, channel):
         """IPython 9 would keep all that is printed, and make each print dear."""
         return nullcontext()
+
+    def transform_cell(self, raw_cell):
+        text = self._reader.read(raw_cell)
+        return super().transform_cell(raw_cell) if text is None else text
+
+    def should_run_async(self, raw_cell, *, transformed_cell=None, preprocessing_exc_tuple=None):
+        known = Reader.is_async(transformed_cell)
+        if known is not None and self.autoawait and preprocessing_exc_tuple is None:
+            return known
+        return super().should_run_async(
+            raw_cell, transformed_cell=transformed_cell, preprocessing_exc_tuple=preprocessing_exc_tuple
+        )
 
     def run_cell(self, raw_cell, *args, **kwargs):
         self.here.depth += 1
@@ -437,6 +498,7 @@ class Shell(InteractiveShell):
         if error is not None:
             tracebacks.cut_own_end(error)
             _check(error)
+            rendering.prepare()
         if _GROUP and isinstance(error, _GROUP):
             # IPython shows the outermost only, or nothing but text on the standard error.
             self._get_exc_info(exc_tuple)
