@@ -5,6 +5,7 @@ import dev.capsule.sandbox.Staging.Owners;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -52,6 +53,8 @@ public final class Probe {
         }
     }
 
+    /// A check that takes longer is stuck.
+    private static final Duration PATIENCE = Duration.ofSeconds(20);
     private static final int OUTPUT_LINES = 3;
     private static final String INSTALL = "apt-get install bubblewrap util-linux";
     private static final String RECENT_LANDLOCK = "a kernel of Linux 6.12 or later with \"landlock\" in its parameter lsm=; in "
@@ -228,7 +231,7 @@ public final class Probe {
         var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", secret.toString()),
                 List.of(), Map.of());
         try {
-            var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace));
+            var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace), PATIENCE);
             if (ended.exitValue() != 0) {
                 return Optional.of(ended.output().strip().lines().limit(OUTPUT_LINES).collect(Collectors.joining("; "))
                         + " (exit status " + ended.exitValue() + ")");
