@@ -18,8 +18,16 @@ import com.tngtech.archunit.base.DescribedPredicate;
 import com.tngtech.archunit.lang.ArchCondition;
 import com.tngtech.archunit.lang.ConditionEvents;
 import com.tngtech.archunit.lang.SimpleConditionEvent;
+import java.io.IOException;
+import java.lang.classfile.ClassFile;
+import java.lang.classfile.CodeElement;
+import java.lang.classfile.instruction.InvokeDynamicInstruction;
+import java.lang.constant.ClassDesc;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -103,6 +111,27 @@ class ArchitectureTest {
             noClasses().should().callMethod(Thread.class, "sleep", long.class).orShould()
                     .callMethod(Thread.class, "sleep", java.time.Duration.class).check(classes);
         }
+    }
+
+    /// Each that is left takes the start of a kernel as long as reading a message (`src/build/java/TypeSwitches.java`).
+    @Test
+    void noSwitchOverTypesIsLeftToTheJvm() throws IOException {
+        var left = new TreeSet<String>();
+        var classes = Path.of("target/classes/dev/capsule");
+        try (var files = Files.walk(classes)) {
+            for (Path file : files.filter(each -> each.toString().endsWith(".class")).toList()) {
+                ClassFile.of().parse(file).methods().stream().flatMap(method -> method.code().stream())
+                        .flatMap(code -> code.elementStream()).filter(ArchitectureTest::isTypeSwitch)
+                        .forEach(_ -> left.add(classes.relativize(file).toString()));
+            }
+        }
+        assertEquals(Set.of(), left);
+    }
+
+    /// Those that tell more than classes apart are left to it; none of them is used at a start.
+    private static boolean isTypeSwitch(CodeElement element) {
+        return element instanceof InvokeDynamicInstruction call && call.name().equalsString("typeSwitch")
+                && call.bootstrapArgs().stream().allMatch(ClassDesc.class::isInstance);
     }
 
     /// A test that lost its annotation would never run, and nobody would know.

@@ -15,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -31,6 +32,12 @@ final class Rehearsal {
             "import sys; print('b', file=sys.stderr)", "await __import__('asyncio').sleep(0)", "x = 'text' * 100\nx",
             "for number in range(20): print(number)", "%snapshots");
 
+    /// Ends the name of what the JVM writes first, and removes when it gets as far as that.
+    private static final String RECORDING = ".config";
+
+    /// Some seconds, but on a busy machine many times that.
+    private static final Duration PATIENCE = Duration.ofMinutes(3);
+
     private Rehearsal() {}
 
     /// Has the JVM of an installed kernel write its cache, unless there is one.
@@ -39,15 +46,15 @@ final class Rehearsal {
     /// @return why there is none, if there is none
     static Optional<String> hold(Processes processes, Argv argv, Map<String, String> environment) {
         Path cache = argv.cache();
-        if (Files.exists(cache)) {
+        if (isWritten(cache)) {
             return Optional.empty();
         }
         Path draft = cache.resolveSibling(cache.getFileName() + ".draft-" + ProcessHandle.current().pid());
         try {
             Path directory = Files.createTempDirectory("capsule-rehearsal-");
             try {
-                var ended = processes.run(launch(argv, draft, directory, environment));
-                if (!Files.isRegularFile(draft)) {
+                var ended = processes.run(launch(argv, draft, directory, environment), PATIENCE);
+                if (ended.exitValue() != 0 || !isWritten(draft)) {
                     return Optional.of("a kernel that was to write it ended with %d%s".formatted(ended.exitValue(),
                             ended.output().isBlank() ? "" : ": " + ended.output().strip()));
                 }
@@ -56,10 +63,16 @@ final class Rehearsal {
             } finally {
                 Releases.delete(directory);
                 Files.deleteIfExists(draft);
+                Files.deleteIfExists(draft.resolveSibling(draft.getFileName() + RECORDING));
             }
         } catch (IOException e) {
             return Optional.of(e.toString());
         }
+    }
+
+    /// The JVM makes the file before it knows what is to be in it.
+    private static boolean isWritten(Path cache) {
+        return cache.toFile().length() > 0;
     }
 
     private static Launch launch(Argv argv, Path draft, Path directory, Map<String, String> environment)

@@ -6,8 +6,10 @@ import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
 import dev.capsule.policy.Profiles;
+import dev.capsule.policy.UserDirectory;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Probe;
+import dev.capsule.sandbox.ProbeRecord;
 import dev.capsule.sandbox.Program;
 import dev.capsule.sandbox.Sandbox;
 import dev.capsule.sandbox.Tier;
@@ -40,6 +42,8 @@ import java.util.stream.Stream;
 final class WorkerPlan implements Launches {
     private static final Logger LOG = System.getLogger(WorkerPlan.class.getName());
 
+    /// In the user's state directory, which no worker is given.
+    static final String SANDBOX = "sandbox";
     private static final Path BASH = Path.of("/bin/bash");
     private static final String ENGINE = "CAPSULE_ENGINE";
     /// Set where widgets can be shown.
@@ -104,7 +108,10 @@ final class WorkerPlan implements Launches {
     private final String kernelId = ProcessHandle.current().pid() + " since " + Instant.now();
     private final Profile profile;
     private final Consumer<Event> audit;
-    private final CompletableFuture<Decision> decision = new CompletableFuture<>();
+    /// Made anew at most once, see [#doubt].
+    private volatile CompletableFuture<Decision> decision = new CompletableFuture<>();
+    /// By which the sandbox was decided on; empty when this kernel has tried it itself.
+    private volatile Optional<ProbeRecord> trusted = Optional.empty();
 
     private WorkerPlan(Settings settings, Profile profile, Consumer<Event> audit) {
         this.settings = settings;
@@ -162,6 +169,9 @@ final class WorkerPlan implements Launches {
 
     @Override
     public Launch next(int number) throws IOException {
+        if (number > 1) {
+            doubt();
+        }
         return switch (decision.join()) {
             case Decision.Unsandboxed(var launch) -> {
                 audit(number, launch, Terms.NONE);
@@ -174,6 +184,16 @@ final class WorkerPlan implements Launches {
             }
             case Decision.Refused(var why) -> throw new IOException(why);
         };
+    }
+
+    /// What was known from earlier is good for the first worker. That there is to be another may come of its being wrong.
+    private synchronized void doubt() {
+        decision.join();
+        trusted.ifPresent(record -> {
+            record.discard();
+            trusted = Optional.empty();
+            decision = CompletableFuture.completedFuture(decide());
+        });
     }
 
     @Override
@@ -282,14 +302,41 @@ final class WorkerPlan implements Launches {
 
     private Decision sandboxed(List<Tier> tiers) throws IOException {
         var workspace = Workspace.of(Path.of("."), home(), closed());
-        return switch (Probe.run(new LocalProcesses(), tiers, workspace, settings.connectionFile.toAbsolutePath())) {
-            case Probe.Result.Available(var sandbox, _) -> new Decision.Sandboxed(sandbox, workspace, program(),
-                    workspace instanceof Workspace.Directory directory
-                            && profile.files() == Profile.Files.WORKSPACE
-                                    ? Optional.of(new WorkspaceWatch(directory))
-                                    : Optional.empty());
+        var processes = new LocalProcesses();
+        var record = record(workspace);
+        var known = record.isPresent()
+                ? Probe.recall(processes, tiers.getFirst(), workspace, record.get())
+                : Optional.<Sandbox>empty();
+        if (known.isPresent()) {
+            trusted = record;
+            return sandboxed(known.get(), workspace);
+        }
+        var result = Probe.run(processes, tiers, workspace, settings.connectionFile.toAbsolutePath());
+        record.ifPresent(file -> file.keep(result));
+        return switch (result) {
+            case Probe.Result.Available(var sandbox, _) -> sandboxed(sandbox, workspace);
             case Probe.Result.Unavailable unavailable -> new Decision.Refused(unavailable.message());
         };
+    }
+
+    private Decision sandboxed(Sandbox sandbox, Workspace workspace) throws IOException {
+        return new Decision.Sandboxed(sandbox, workspace, program(),
+                workspace instanceof Workspace.Directory directory && profile.files() == Profile.Files.WORKSPACE
+                        ? Optional.of(new WorkspaceWatch(directory))
+                        : Optional.empty());
+    }
+
+    /// @return empty where none can be kept
+    private Optional<ProbeRecord> record(Workspace workspace) {
+        return UserDirectory.STATE.in(settings.environment).flatMap(directory -> {
+            try {
+                return Optional.of(ProbeRecord.of(directory.resolve(SANDBOX), settings.version + " " + settings.worker,
+                        workspace));
+            } catch (IOException e) {
+                LOG.log(Level.DEBUG, () -> "sandboxes are tried at each start: " + e);
+                return Optional.empty();
+            }
+        });
     }
 
     /// Adds what the worker's program is told.

@@ -42,7 +42,13 @@ public final class Bubblewrap {
     ///
     /// @param bindsDescriptors whether this bubblewrap can mount an open directory (`--bind-fd`); if not, it looks the
     ///        path up itself
-    public record Tools(Path bwrap, Path choom, Path prlimit, Path setpriv, boolean bindsDescriptors) {}
+    public record Tools(Path bwrap, Path choom, Path prlimit, Path setpriv, boolean bindsDescriptors) {
+        static final List<String> NAMES = List.of("bwrap", "choom", "prlimit", "setpriv");
+
+        Tools bindingDescriptors(boolean binds) {
+            return new Tools(bwrap, choom, prlimit, setpriv, binds);
+        }
+    }
 
     private final List<String> arguments = new ArrayList<>();
     private final Map<Integer, Source> descriptors = new TreeMap<>();

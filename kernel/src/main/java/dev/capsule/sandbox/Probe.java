@@ -5,6 +5,7 @@ import dev.capsule.sandbox.Staging.Owners;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -52,6 +53,8 @@ public final class Probe {
         }
     }
 
+    /// A check that takes longer is stuck.
+    private static final Duration PATIENCE = Duration.ofSeconds(20);
     private static final int OUTPUT_LINES = 3;
     private static final String INSTALL = "apt-get install bubblewrap util-linux";
     private static final String RECENT_LANDLOCK = "a kernel of Linux 6.12 or later with \"landlock\" in its parameter lsm=; in "
@@ -96,13 +99,11 @@ public final class Probe {
 
     private final Processes processes;
     private final Path secret;
-    private final int user;
     private final List<Refusal> refused = new ArrayList<>();
 
-    private Probe(Processes processes, Path secret, int user) {
+    private Probe(Processes processes, Path secret) {
         this.processes = processes;
         this.secret = secret;
-        this.user = user;
     }
 
     /// Starts one sandbox of each kind until one holds. Takes some 20 ms where the best does.
@@ -112,7 +113,7 @@ public final class Probe {
     /// @param secret a file of the user's that no worker may read
     public static Result run(Processes processes, List<Tier> tiers, Workspace workspace, Path secret)
             throws IOException {
-        var probe = new Probe(processes, secret, (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid"));
+        var probe = new Probe(processes, secret);
         for (var tier : tiers) {
             var sandbox = switch (tier) {
                 case L1, L2 -> probe.namespaces(tier, workspace);
@@ -123,6 +124,31 @@ public final class Probe {
             }
         }
         return new Result.Unavailable(probe.refused);
+    }
+
+    /// The best of the kinds without trying it, where an earlier probe has found that it holds.
+    ///
+    /// @return empty when it has to be tried
+    public static Optional<Sandbox> recall(Processes processes, Tier best, Workspace workspace, ProbeRecord record)
+            throws IOException {
+        var found = record.read(best);
+        var arch = Seccomp.Arch.of(System.getProperty("os.arch"));
+        var tools = tools();
+        if (found.isEmpty() || arch.isEmpty() || tools.isEmpty()) {
+            return Optional.empty();
+        }
+        var identity = identities(processes, workspace).getFirst();
+        var sandbox = new Sandbox.Namespaces(best, arch.get(),
+                tools.get().bindingDescriptors(found.get().bindsDescriptors()), HostFiles.of(Path.of("/")), identity);
+        if (sandbox.mapsOwners() != found.get().mapsOwners()) {
+            sandbox.close();
+            return Optional.empty();
+        }
+        return Optional.of(sandbox);
+    }
+
+    private static int user() throws IOException {
+        return (Integer) Files.getAttribute(Path.of("/proc/self"), "unix:uid");
     }
 
     /// The same with a file of its own for a secret, which stays behind when this process is killed meanwhile.
@@ -139,24 +165,20 @@ public final class Probe {
 
     private Optional<Sandbox> namespaces(Tier tier, Workspace workspace) throws IOException {
         var arch = Seccomp.Arch.of(System.getProperty("os.arch"));
-        var bwrap = HostFiles.program("bwrap");
-        var choom = HostFiles.program("choom");
-        var prlimit = HostFiles.program("prlimit");
-        var setpriv = HostFiles.program("setpriv");
+        var tools = tools();
         if (arch.isEmpty()) {
             return refuseArchitecture(tier);
         }
-        if (bwrap.isEmpty() || choom.isEmpty() || prlimit.isEmpty() || setpriv.isEmpty()) {
-            return refuse(tier, missing(Map.of("bwrap", bwrap, "choom", choom, "prlimit", prlimit, "setpriv", setpriv)),
-                    INSTALL);
+        if (tools.isEmpty()) {
+            return refuse(tier, missing(Bubblewrap.Tools.NAMES), INSTALL);
         }
         var host = HostFiles.of(Path.of("/"));
         String said = "";
-        for (var identity : identities(workspace)) {
+        for (var identity : identities(processes, workspace)) {
             // Older versions, and some builds of newer ones, cannot mount descriptors.
             for (boolean bindsDescriptors : List.of(true, false)) {
-                var sandbox = new Sandbox.Namespaces(tier, arch.get(), new Bubblewrap.Tools(bwrap.get(), choom.get(),
-                        prlimit.get(), setpriv.get(), bindsDescriptors), host, identity);
+                var sandbox = new Sandbox.Namespaces(tier, arch.get(),
+                        tools.get().bindingDescriptors(bindsDescriptors), host, identity);
                 var answer = check(sandbox, workspace);
                 if (answer.isEmpty()) {
                     return Optional.of(sandbox);
@@ -171,9 +193,16 @@ public final class Probe {
         return refuse(tier, said, fix(said));
     }
 
+    private static Optional<Bubblewrap.Tools> tools() {
+        var found = Bubblewrap.Tools.NAMES.stream().map(HostFiles::program).flatMap(Optional::stream).toList();
+        return found.size() == Bubblewrap.Tools.NAMES.size()
+                ? Optional.of(new Bubblewrap.Tools(found.get(0), found.get(1), found.get(2), found.get(3), true))
+                : Optional.empty();
+    }
+
     /// As whom a worker could run, the better first.
-    private List<Identity> identities(Workspace workspace) throws IOException {
-        if (user != 0) {
+    private static List<Identity> identities(Processes processes, Workspace workspace) throws IOException {
+        if (user() != 0) {
             return List.of(new Identity.KernelsOwn());
         }
         int uid = dedicatedUid();
@@ -203,7 +232,7 @@ public final class Probe {
             return refuseArchitecture(Tier.L3);
         }
         if (prlimit.isEmpty() || setpriv.isEmpty()) {
-            return refuse(Tier.L3, missing(Map.of("prlimit", prlimit, "setpriv", setpriv)),
+            return refuse(Tier.L3, missing(List.of("prlimit", "setpriv")),
                     "apt-get install util-linux");
         }
         try {
@@ -211,7 +240,7 @@ public final class Probe {
         } catch (SandboxException e) {
             return refuse(Tier.L3, String.valueOf(e.getMessage()), RECENT_LANDLOCK);
         }
-        var identity = user == 0
+        var identity = user() == 0
                 ? new Identity.Dedicated(dedicatedUid(), new Owners.Unchanged())
                 : new Identity.KernelsOwn();
         var sandbox = new Sandbox.Fenced(arch.get(), new Fence.Tools(prlimit.get(), setpriv.get()),
@@ -228,7 +257,7 @@ public final class Probe {
         var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", secret.toString()),
                 List.of(), Map.of());
         try {
-            var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace));
+            var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace), PATIENCE);
             if (ended.exitValue() != 0) {
                 return Optional.of(ended.output().strip().lines().limit(OUTPUT_LINES).collect(Collectors.joining("; "))
                         + " (exit status " + ended.exitValue() + ")");
@@ -251,9 +280,9 @@ public final class Probe {
                 "a machine with an x86-64 or 64-bit ARM processor");
     }
 
-    private static String missing(Map<String, Optional<Path>> programs) {
-        return programs.entrySet().stream().filter(program -> program.getValue().isEmpty()).map(Map.Entry::getKey)
-                .sorted().collect(Collectors.joining(", ")) + " not found in /usr/bin or /bin";
+    private static String missing(List<String> programs) {
+        return programs.stream().filter(program -> HostFiles.program(program).isEmpty()).sorted()
+                .collect(Collectors.joining(", ")) + " not found in /usr/bin or /bin";
     }
 
     static String fix(String said) {

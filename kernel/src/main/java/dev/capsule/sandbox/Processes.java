@@ -1,6 +1,7 @@
 package dev.capsule.sandbox;
 
 import java.io.IOException;
+import java.time.Duration;
 
 /// What finding out about this machine needs of the package that starts processes.
 public interface Processes {
@@ -12,8 +13,9 @@ public interface Processes {
 
     /// Starts a process and waits for its end.
     ///
+    /// @param patience after which it is killed, with all that it has started
     /// @throws IOException if it cannot be started
-    Ended run(Launch launch) throws IOException;
+    Ended run(Launch launch, Duration patience) throws IOException;
 
     /// Makes a user namespace, as root.
     ///

@@ -72,6 +72,11 @@ public sealed interface Sandbox extends AutoCloseable {
             return Bubblewrap.launch(profile, tier, arch, tools, host, program, workspace, identity);
         }
 
+        /// Whether the workspace's owner is mapped.
+        boolean mapsOwners() {
+            return identity instanceof Identity.Dedicated(_, Staging.Owners.Mapped _);
+        }
+
         @Override
         public void close() {
             if (identity instanceof Identity.Dedicated(_, Staging.Owners.Mapped(int userNamespace))) {

@@ -10,6 +10,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
@@ -23,11 +24,8 @@ public final class LocalProcesses implements Processes {
     private static final int PIECE_BYTES = 4_096;
     private static final int MAX_OUTPUT_BYTES = 1 << 16;
 
-    /// A command that takes longer is stuck.
-    private static final int RUN_SECONDS = 20;
-
     @Override
-    public Ended run(Launch launch) throws IOException {
+    public Ended run(Launch launch, Duration patience) throws IOException {
         var output = Posix.pipe();
         int nothing = Posix.openToRead(NOTHING);
         Child child;
@@ -40,7 +38,7 @@ public final class LocalProcesses implements Processes {
             Posix.close(nothing);
             Posix.close(output.writeEnd());
         }
-        var late = CompletableFuture.delayedExecutor(RUN_SECONDS, TimeUnit.SECONDS);
+        var late = CompletableFuture.delayedExecutor(patience.toMillis(), TimeUnit.MILLISECONDS);
         var timer = CompletableFuture.runAsync(child::killTree, late);
         try {
             String said = readAll(output.readEnd());

@@ -18,6 +18,7 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -119,6 +120,51 @@ class InstallTest {
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
                 home.resolve(".local/share/capsule/" + release + "/worker/python/capsule_worker/__pycache__")));
+    }
+
+    /// On a busy machine the JVM was killed before it had written anything, and the empty file that it had made was taken for
+    /// the cache by every later installation: all starts took twice as long.
+    @Test
+    void aCacheThatIsNotWrittenIsMadeByTheNextInstallation() throws IOException {
+        var writes = processes;
+        processes = killed();
+        var said = run("install");
+        assertTrue(
+                said.err().contains("there is no cache for the start of this kernel; each start takes longer: a kernel "
+                        + "that was to write it ended with 137"),
+                said::err);
+        var release = home.resolve(".local/share/capsule/" + release(jar));
+        assertEquals(List.of(), aboutCache(release));
+        var cache = release.resolve("capsule-" + Runtime.version() + ".aot");
+        Files.createFile(cache);
+        processes = writes;
+        assertEquals("", run("install").err());
+        assertEquals("a cache", Files.readString(cache));
+    }
+
+    private static List<String> aboutCache(Path release) throws IOException {
+        return files(release).stream().filter(name -> name.contains(".aot")).toList();
+    }
+
+    /// Where the JVM of a kernel that is rehearsed gets no further than to what it notes down first.
+    private static Processes killed() {
+        return new Processes() {
+            @Override
+            public Ended run(Launch launch, Duration patience) throws IOException {
+                for (String word : launch.command()) {
+                    if (word.startsWith(CACHE_OPTION)) {
+                        Files.createFile(Path.of(word.substring(CACHE_OPTION.length())));
+                        Files.writeString(Path.of(word.substring(CACHE_OPTION.length()) + ".config"), "notes");
+                    }
+                }
+                return new Ended(137, "");
+            }
+
+            @Override
+            public int userNamespace(String uidMap, String gidMap) throws IOException {
+                throw new IOException("none here");
+            }
+        };
     }
 
     /// A directory made by `createTempDirectory` would be its owner's alone, and a system-wide kernel of no use.
@@ -545,7 +591,7 @@ class InstallTest {
     private static Processes saying(Ended answer) {
         return new Processes() {
             @Override
-            public Ended run(Launch launch) throws IOException {
+            public Ended run(Launch launch, Duration patience) throws IOException {
                 for (String word : launch.command()) {
                     if (word.startsWith(CACHE_OPTION)) {
                         // The JVM of a kernel that is rehearsed.

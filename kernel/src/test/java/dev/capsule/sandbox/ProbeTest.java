@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.capsule.sandbox.Probe.Result;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -21,7 +22,7 @@ class ProbeTest {
         var left = new ArrayDeque<>(List.of(answers));
         return new Processes() {
             @Override
-            public Ended run(Launch launch) {
+            public Ended run(Launch launch, Duration patience) {
                 return left.size() > 1 ? left.remove() : left.element();
             }
 

@@ -24,6 +24,7 @@ import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -39,6 +40,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 /// Real sandboxes of every kind that this machine offers, with shell commands as workers.
 class SandboxTest {
     private static final LocalProcesses PROCESSES = new LocalProcesses();
+    private static final Duration PATIENCE = Duration.ofSeconds(20);
 
     @TempDir
     private Path directory = Path.of("");
@@ -84,7 +86,7 @@ class SandboxTest {
         try (var sandbox = sandbox(tier)) {
             return PROCESSES.run(sandbox.launch(profile,
                     new Program(List.of("/bin/sh", "-c", script, "sh", directory.toString()), List.of(), Map.of()),
-                    workspace()));
+                    workspace()), PATIENCE);
         }
     }
 
@@ -257,7 +259,7 @@ class SandboxTest {
                 Path.of("/"), Map.of(6, new Source.Content("six\n".getBytes(UTF_8)), 9,
                         new Source.Place(workspace)),
                 new Confinement.Unconfined(), List.of(), 0, Launch.KERNELS_OWN, Optional.empty());
-        assertEquals("six\n/proc/self/fd/9/data\n0 1 2 3 6 9 ", PROCESSES.run(launch).output());
+        assertEquals("six\n/proc/self/fd/9/data\n0 1 2 3 6 9 ", PROCESSES.run(launch, PATIENCE).output());
     }
 
     @Test
@@ -266,7 +268,7 @@ class SandboxTest {
                 new Landlock(List.of(Path.of("/usr")), List.of(), List.of(), List.of(), List.of(),
                         new byte[]{1, 2, 3, 4, 5, 6, 7, 8}, Landlock.Tcp.DENIED),
                 List.of(), 0, Launch.KERNELS_OWN, Optional.empty());
-        var refused = assertThrows(IOException.class, () -> PROCESSES.run(launch));
+        var refused = assertThrows(IOException.class, () -> PROCESSES.run(launch, PATIENCE));
         assertTrue(String.valueOf(refused.getMessage()).contains("seccomp"), refused::toString);
     }
 }
