@@ -11,6 +11,8 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -169,18 +171,22 @@ final class Posix {
         private static final int REVENTS_OFFSET = 6;
 
         private final MemorySegment errno = Arena.ofAuto().allocate(CALL_STATE);
-        private final MemorySegment descriptors;
+        private final long address;
+        // Compiling an access to a segment takes the JVM ten times as much memory as one to a buffer.
+        private final ByteBuffer descriptors;
         private final int count;
 
         PollSet(int count) {
             this.count = count;
-            descriptors = Arena.ofAuto().allocate((long) STRUCT_BYTES * count, Integer.BYTES);
+            var segment = Arena.ofAuto().allocate((long) STRUCT_BYTES * count, Integer.BYTES);
+            address = segment.address();
+            descriptors = segment.asByteBuffer().order(ByteOrder.nativeOrder());
         }
 
         /// @param descriptor negative to leave this place out
         void set(int index, int descriptor, short events) {
-            descriptors.set(INT, (long) index * STRUCT_BYTES, descriptor);
-            descriptors.set(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + EVENTS_OFFSET, events);
+            descriptors.putInt(index * STRUCT_BYTES, descriptor);
+            descriptors.putShort(index * STRUCT_BYTES + EVENTS_OFFSET, events);
         }
 
         /// @param timeoutMillis negative to wait for as long as it takes
@@ -188,7 +194,7 @@ final class Posix {
         boolean await(int timeoutMillis) throws IOException {
             try {
                 while (true) {
-                    int ready = call(POLL, errno, descriptors.address(), count, timeoutMillis, 0);
+                    int ready = call(POLL, errno, address, count, timeoutMillis, 0);
                     if (ready >= 0) {
                         return ready > 0;
                     }
@@ -205,7 +211,7 @@ final class Posix {
 
         /// Whether the descriptor can be read (or written, if that was asked) or its other side is gone.
         boolean ready(int index) {
-            return descriptors.get(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + REVENTS_OFFSET) != 0;
+            return descriptors.getShort(index * STRUCT_BYTES + REVENTS_OFFSET) != 0;
         }
     }
 

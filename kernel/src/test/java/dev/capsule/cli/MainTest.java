@@ -19,6 +19,15 @@ class MainTest {
         assertTrue(said.contains("processes and threads: 256, each"), said);
     }
 
+    /// The JVM of a kernel says nothing about what it does not understand, and goes on without all of it.
+    @Test
+    void theJvmUnderstandsItsDirectives() throws Exception {
+        var file = Path.of(Main.class.getResource("/" + Program.DIRECTIVES).toURI());
+        String said = java("-XX:+UnlockDiagnosticVMOptions", "-XX:CompilerDirectivesFile=" + file,
+                "-XX:+CompilerDirectivesPrint", "-version");
+        assertTrue(said.startsWith("4 compiler directives added"), said);
+    }
+
     private static String java(String... arguments) throws Exception {
         var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
         command.addAll(List.of(arguments));
