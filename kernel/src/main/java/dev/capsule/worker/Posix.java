@@ -61,6 +61,12 @@ final class Posix {
 
     private static final int SIG_IGN = 1;
 
+    private static final int PROT_READ = 1;
+    private static final int PROT_WRITE = 2;
+    private static final int MAP_PRIVATE = 2;
+    private static final int MAP_ANONYMOUS = 0x20;
+    private static final long MAP_FAILED = -1;
+
     private static final Linker LINKER = Linker.nativeLinker();
     private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
     static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
@@ -93,6 +99,8 @@ final class Posix {
     private static final MethodHandle SIGNAL = call("signal");
     private static final MethodHandle FCNTL = call("fcntl");
     private static final MethodHandle PRCTL = call("prctl");
+    private static final MethodHandle MMAP = call("mmap");
+    private static final MethodHandle MUNMAP = call("munmap");
 
     /// Two ends of a pipe, both closed on exec.
     record Pipe(int readEnd, int writeEnd) {}
@@ -149,6 +157,32 @@ final class Posix {
             return pipe;
         } catch (Throwable e) {
             throw rethrow(e);
+        }
+    }
+
+    /// Reserves memory that is taken only as far as it is written to; an arena's is written to at once, with zeros. It is
+    /// given back when nobody refers to it any more.
+    @SuppressWarnings("restricted")
+    static MemorySegment reserve(long bytes) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            long address = (long) MMAP.invokeExact(errno, 0L, bytes, (long) (PROT_READ | PROT_WRITE),
+                    (long) (MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L, 0L);
+            if (address == MAP_FAILED) {
+                throw failure("mmap", errno);
+            }
+            return MemorySegment.ofAddress(address).reinterpret(bytes, Arena.ofAuto(), Posix::giveBack);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    private static void giveBack(MemorySegment reserved) {
+        try (var arena = Arena.ofConfined()) {
+            // Fails only for what was never reserved.
+            int _ = call(MUNMAP, arena.allocate(CALL_STATE), reserved.address(), reserved.byteSize(), 0, 0);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
         }
     }
 

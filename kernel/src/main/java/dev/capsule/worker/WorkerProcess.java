@@ -11,7 +11,6 @@ import dev.capsule.sandbox.Quota;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
@@ -499,7 +498,7 @@ public final class WorkerProcess {
     /// Reads until the process is gone.
     private End serve() throws IOException {
         var output = new RawOutput(stdout.readEnd(), stderr.readEnd(), this::deliver);
-        var target = Arena.ofAuto().allocate(Posix.MAX_PIPE_BYTES);
+        var target = Posix.reserve(Posix.MAX_PIPE_BYTES);
         var poll = new Posix.PollSet(SLOTS);
         poll.set(WAKE_SLOT, wakePipe.readEnd(), Posix.POLLIN);
         while (!exited) {
