@@ -1,7 +1,6 @@
 package dev.capsule.worker;
 
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.ArrayDeque;
@@ -12,13 +11,15 @@ final class PipeWriter {
     private static final int STAGING_BYTES = 64 << 10;
 
     private final int descriptor;
-    private final MemorySegment staging = Arena.ofAuto().allocate(STAGING_BYTES);
+    private final MemorySegment staging;
     private final ArrayDeque<ByteBuffer> backlog = new ArrayDeque<>();
     private boolean closed;
 
     /// @param descriptor does not block; owned by this writer from now on
-    PipeWriter(int descriptor) {
+    /// @throws IOException if there is no memory
+    PipeWriter(int descriptor) throws IOException {
         this.descriptor = descriptor;
+        staging = Posix.reserve(STAGING_BYTES);
     }
 
     int descriptor() {

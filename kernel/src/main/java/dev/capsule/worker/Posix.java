@@ -11,6 +11,8 @@ import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -59,6 +61,12 @@ final class Posix {
 
     private static final int SIG_IGN = 1;
 
+    private static final int PROT_READ = 1;
+    private static final int PROT_WRITE = 2;
+    private static final int MAP_PRIVATE = 2;
+    private static final int MAP_ANONYMOUS = 0x20;
+    private static final long MAP_FAILED = -1;
+
     private static final Linker LINKER = Linker.nativeLinker();
     private static final Linker.Option ERRNO = Linker.Option.captureCallState("errno");
     static final StructLayout CALL_STATE = Linker.Option.captureStateLayout();
@@ -91,6 +99,8 @@ final class Posix {
     private static final MethodHandle SIGNAL = call("signal");
     private static final MethodHandle FCNTL = call("fcntl");
     private static final MethodHandle PRCTL = call("prctl");
+    private static final MethodHandle MMAP = call("mmap");
+    private static final MethodHandle MUNMAP = call("munmap");
 
     /// Two ends of a pipe, both closed on exec.
     record Pipe(int readEnd, int writeEnd) {}
@@ -150,6 +160,32 @@ final class Posix {
         }
     }
 
+    /// Reserves memory that is taken only as far as it is written to; an arena's is written to at once, with zeros. It is
+    /// given back when nobody refers to it any more.
+    @SuppressWarnings("restricted")
+    static MemorySegment reserve(long bytes) throws IOException {
+        try (var arena = Arena.ofConfined()) {
+            var errno = arena.allocate(CALL_STATE);
+            long address = (long) MMAP.invokeExact(errno, 0L, bytes, (long) (PROT_READ | PROT_WRITE),
+                    (long) (MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L, 0L);
+            if (address == MAP_FAILED) {
+                throw failure("mmap", errno);
+            }
+            return MemorySegment.ofAddress(address).reinterpret(bytes, Arena.ofAuto(), Posix::giveBack);
+        } catch (Throwable e) {
+            throw rethrow(e);
+        }
+    }
+
+    private static void giveBack(MemorySegment reserved) {
+        try (var arena = Arena.ofConfined()) {
+            // Fails only for what was never reserved.
+            int _ = call(MUNMAP, arena.allocate(CALL_STATE), reserved.address(), reserved.byteSize(), 0, 0);
+        } catch (Throwable e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
     /// Makes reads from an empty and writes to a full pipe fail instead of waiting.
     static void setNonBlocking(int descriptor) throws IOException {
         try (var arena = Arena.ofConfined()) {
@@ -169,18 +205,22 @@ final class Posix {
         private static final int REVENTS_OFFSET = 6;
 
         private final MemorySegment errno = Arena.ofAuto().allocate(CALL_STATE);
-        private final MemorySegment descriptors;
+        private final long address;
+        // Compiling an access to a segment takes the JVM ten times as much memory as one to a buffer.
+        private final ByteBuffer descriptors;
         private final int count;
 
         PollSet(int count) {
             this.count = count;
-            descriptors = Arena.ofAuto().allocate((long) STRUCT_BYTES * count, Integer.BYTES);
+            var segment = Arena.ofAuto().allocate((long) STRUCT_BYTES * count, Integer.BYTES);
+            address = segment.address();
+            descriptors = segment.asByteBuffer().order(ByteOrder.nativeOrder());
         }
 
         /// @param descriptor negative to leave this place out
         void set(int index, int descriptor, short events) {
-            descriptors.set(INT, (long) index * STRUCT_BYTES, descriptor);
-            descriptors.set(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + EVENTS_OFFSET, events);
+            descriptors.putInt(index * STRUCT_BYTES, descriptor);
+            descriptors.putShort(index * STRUCT_BYTES + EVENTS_OFFSET, events);
         }
 
         /// @param timeoutMillis negative to wait for as long as it takes
@@ -188,7 +228,7 @@ final class Posix {
         boolean await(int timeoutMillis) throws IOException {
             try {
                 while (true) {
-                    int ready = call(POLL, errno, descriptors.address(), count, timeoutMillis, 0);
+                    int ready = call(POLL, errno, address, count, timeoutMillis, 0);
                     if (ready >= 0) {
                         return ready > 0;
                     }
@@ -205,7 +245,7 @@ final class Posix {
 
         /// Whether the descriptor can be read (or written, if that was asked) or its other side is gone.
         boolean ready(int index) {
-            return descriptors.get(ValueLayout.JAVA_SHORT, (long) index * STRUCT_BYTES + REVENTS_OFFSET) != 0;
+            return descriptors.getShort(index * STRUCT_BYTES + REVENTS_OFFSET) != 0;
         }
     }
 

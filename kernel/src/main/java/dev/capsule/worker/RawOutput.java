@@ -2,7 +2,6 @@ package dev.capsule.worker;
 
 import dev.capsule.frame.Frame;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
@@ -21,7 +20,7 @@ final class RawOutput {
     private int stderr;
     private final Map<Frame.Stream, byte[]> tails = new EnumMap<>(Frame.Stream.class);
     private final BiConsumer<Frame.Stream, byte[]> sink;
-    private final MemorySegment target = Arena.ofAuto().allocate(READ_BYTES);
+    private final MemorySegment target;
 
     // Bytes of one stream that were read and not handed on.
     private Frame.Stream stream = Frame.Stream.STDOUT;
@@ -30,10 +29,12 @@ final class RawOutput {
 
     /// @param stdout does not block; nor does `stderr`
     /// @param sink gets text of at least one byte
-    RawOutput(int stdout, int stderr, BiConsumer<Frame.Stream, byte[]> sink) {
+    /// @throws IOException if there is no memory
+    RawOutput(int stdout, int stderr, BiConsumer<Frame.Stream, byte[]> sink) throws IOException {
         this.stdout = stdout;
         this.stderr = stderr;
         this.sink = sink;
+        target = Posix.reserve(READ_BYTES);
     }
 
     int pendingBytes() {

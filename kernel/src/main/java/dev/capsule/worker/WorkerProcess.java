@@ -12,7 +12,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
@@ -507,7 +506,7 @@ public final class WorkerProcess {
     /// Reads until the process is gone.
     private End serve() throws IOException {
         var output = new RawOutput(stdout.readEnd(), stderr.readEnd(), this::deliver);
-        var target = Arena.ofAuto().allocate(Posix.MAX_PIPE_BYTES);
+        var target = Posix.reserve(Posix.MAX_PIPE_BYTES);
         var poll = new Posix.PollSet(SLOTS);
         poll.set(WAKE_SLOT, wakePipe.readEnd(), Posix.POLLIN);
         while (!exited) {
