@@ -32,8 +32,7 @@ class AsyncCells(OnIPython, test_async.AsyncCells):
 
 
 class BackgroundTasks(OnIPython, test_async.BackgroundTasks):
-    # IPython imports it at once.
-    test_asyncio_is_imported_after_the_cell_when_async_code_is_to_be_expected = None
+    pass
 
 
 class Comms(OnIPython, test_comms.Comms):

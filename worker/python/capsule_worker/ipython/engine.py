@@ -3,6 +3,7 @@
 import io
 import os
 import pdb
+import sys
 from _signal import SIGINT, getsignal, valid_signals
 from bdb import BdbQuit
 from contextlib import redirect_stderr, redirect_stdout
@@ -28,7 +29,7 @@ class IPythonEngine:
     def __init__(self, shown, loop):
         self._shown = shown
         self._loop = loop
-        self._rested = False
+        self._rested = self._expects_async = False
         inline = PathFinder.find_spec(_INLINE) is not None
         # Without its backend for notebooks matplotlib draws all the same, and the figures are shown by the worker.
         self._shows_figures = not inline
@@ -62,6 +63,7 @@ class IPythonEngine:
         if shell.is_main() and shell.execution_count != cell.count:
             shell.execution_count = cell.count
         here.held = here.told = None
+        self._expects_async = self._expects_async or ("async def" in text and "asyncio" not in sys.modules)
         # IPython itself fails without it.
         shell.user_ns.setdefault("_oh", shell.history_manager.output_hist)
         done = self._loop.run_beside(shell.run_cell, text, store_history=cell.store_history, silent=cell.silent)
@@ -136,13 +138,18 @@ class IPythonEngine:
         return {name: value for name, value in list(self._shell.user_ns.items()) if name not in hidden}
 
     def wants_rest(self):
+        if self._rested and not self._expects_async:
+            return False
         # What a cell's handler raises would be lost in the midst of an import.
-        return not self._rested and not any(map(callable, map(getsignal, valid_signals() - {SIGINT})))
+        return not any(map(callable, map(getsignal, valid_signals() - {SIGINT})))
 
     def rest(self):
         """While nobody waits: gets ready for what will probably come."""
         self._rested = True
         rendering.prepare()
+        if self._expects_async:
+            self._expects_async = False
+            self._loop.prepare()
 
     def complete(self, text, cursor):
         return self._completion.complete(text, cursor)
