@@ -44,6 +44,8 @@ def start():
         os.setsid()
     orders = _begin()
     ready, tell = os.pipe()
+    # Once, for both of these processes have a use for it.
+    _load_ctypes()
     if os.fork():
         os.close(ready)
         try:
@@ -57,6 +59,13 @@ def start():
     kept = fcntl(ready, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
     os.close(ready)
     return kept
+
+
+def _load_ctypes():
+    try:
+        standard("ctypes")
+    except ImportError:
+        pass  # a Python without it
 
 
 def _begin():

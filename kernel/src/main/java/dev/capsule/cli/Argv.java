@@ -32,9 +32,10 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.add(java.toString());
         words.addAll(FLAGS);
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
-        // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
+        // would compile at once, when the processors are wanted for the start itself; nor is much to be compiled while much
+        // else waits for that, as it does during a start. None of it need be told to everybody.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
-                "-XX:-AOTReplayTraining",
+                "-XX:-AOTReplayTraining", "-XX:Tier3LoadFeedback=1",
                 "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));
         words.addAll(kernel("{connection_file}"));

@@ -91,6 +91,7 @@ class InstallTest {
                     "-Xlog:aot*=off,cds*=off",
                     "-XX:+UnlockDiagnosticVMOptions",
                     "-XX:-AOTReplayTraining",
+                    "-XX:Tier3LoadFeedback=1",
                     "-XX:CompilerDirectivesFile=%s/.local/share/capsule/%s/compiler/directives.json",
                     "-XX:-DisplayVMOutput",
                     "-jar",
