@@ -71,6 +71,8 @@ class Incoming:
 
     def waiting(self, millis=0):
         """Whether there is something to read, at the latest after this time."""
+        if self.parser.has_frame():
+            return True
         select = standard("select")
         poller = select.poll()
         poller.register(self.descriptor, select.POLLIN)

@@ -135,6 +135,11 @@ class Parser:
         missing = 4 + int.from_bytes(self._data[:4], "big") - len(self._data)
         return min(max(missing, _READ_BYTES), _MAX_READ_BYTES)
 
+    def has_frame(self):
+        """Whether there is a whole frame to take, or a wrong one."""
+        data = self._data
+        return len(data) >= 8 and len(data) - 4 >= int.from_bytes(data[:4], "big")
+
     def take(self):
         """The next whole frame as (header, buffers), None when more bytes are needed. Raises FrameError."""
         data = self._data

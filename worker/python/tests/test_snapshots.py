@@ -64,6 +64,16 @@ class Snapshots(unittest.TestCase):
         worker.send(worker.orders, {"signal": "begin"})
         worker.until(lambda event: event[0] == "hello")
 
+    def test_cells_that_come_at_once_are_not_kept_waiting_by_any(self):
+        """Each paid for the pages that it was the first to write to after the snapshot before it."""
+        worker = self.worker()
+        last = [worker.start(f"x = {number}") for number in range(20)][-1]
+        cell = worker.finish(last)
+        # In the pause that follows there is one, of all of them.
+        self.assertTrue(worker.kept(last))
+        made = [event for event in (*cell.events, *worker.events) if event[0] == "snapshot"]
+        self.assertLess(len(made), 5)
+
     def test_the_state_before_a_death(self):
         worker = self.worker()
         snapshot = self.run_kept(worker, SETUP)

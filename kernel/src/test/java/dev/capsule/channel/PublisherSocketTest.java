@@ -90,6 +90,59 @@ class PublisherSocketTest {
     }
 
     @Test
+    void whatIsPublishedTogetherIsSentAtTheEnd() {
+        var publisher = publisher(PublisherSocket.Limits.DEFAULT);
+        var sub = subscriber(publisher, "");
+        publisher.together(() -> {
+            publisher.publish(plain("status", "busy"));
+            publisher.together(() -> publisher.publish(text("stdout", "a")));
+            publisher.publish(text("stdout", "b"));
+            assertTrue(publisher.backlogBytes() > 0);
+        });
+        assertEquals(0, publisher.backlogBytes());
+        publisher.publish(plain("status", "idle"));
+        assertEquals("status busy", receive(sub));
+        assertEquals("stream.stdout ab", receive(sub));
+        assertEquals("status idle", receive(sub));
+    }
+
+    @Test
+    void anotherThreadsPublicationKeepsItsPlace() {
+        var publisher = publisher(PublisherSocket.Limits.DEFAULT);
+        var sub = subscriber(publisher, "");
+        publisher.together(() -> {
+            publisher.publish(plain("status", "1"));
+            CompletableFuture.runAsync(() -> publisher.publish(plain("status", "2"))).join();
+            publisher.publish(plain("status", "3"));
+        });
+        for (int i = 1; i <= 3; i++) {
+            assertEquals("status " + i, receive(sub));
+        }
+    }
+
+    /// Who waited for room while it kept back what takes the room would have waited until the peer counted as stalled.
+    @Test
+    void whoWaitsForRoomKeepsNothingBack() {
+        var publisher = publisher(limits(64, 1, Duration.ofSeconds(50)));
+        var sub = subscriber(publisher, "");
+        publisher.together(() -> {
+            for (int i = 0; i < 20; i++) {
+                try {
+                    publisher.awaitRoom();
+                } catch (InterruptedException e) {
+                    throw new IllegalStateException(e);
+                }
+                publisher.publish(plain("display", "x".repeat(1 << 20)));
+            }
+            publisher.publish(plain("status", "idle"));
+        });
+        for (int i = 0; i < 20; i++) {
+            assertEquals("display ".length() + (1 << 20), receive(sub).length());
+        }
+        assertEquals("status idle", receive(sub));
+    }
+
+    @Test
     void everySubscriberGetsItsWelcomeFirst() {
         var publisher = publisher(PublisherSocket.Limits.DEFAULT);
         var stop = new CountDownLatch(1);
