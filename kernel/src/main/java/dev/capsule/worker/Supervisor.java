@@ -308,6 +308,11 @@ final class Supervisor {
                 .filter(ProcessTree::isEnding).count();
     }
 
+    /// How many of these it has reported.
+    synchronized long reportedLost() {
+        return lost;
+    }
+
     /// The snapshots that can be found, by the numbers that they have for the worker, the oldest first.
     synchronized Map<Integer, Long> snapshots() {
         find();

@@ -199,11 +199,18 @@ final class Ward {
 
     private Kills kills() {
         try {
-            return group.isPresent() ? new Kills(group.get().killsForMemory(), supervisor.lost()) : known;
+            return group.isPresent() ? kills(group.get().killsForMemory(), known) : known;
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
             return known;
         }
+    }
+
+    private Kills kills(long all, Kills before) {
+        // Who has ended just now and is not reported yet is looked for only if that is to be known: it takes a file for
+        // each snapshot.
+        return new Kills(all,
+                all == before.all ? Math.max(before.snapshots, supervisor.reportedLost()) : supervisor.lost());
     }
 
     /// Nobody looks any more.
