@@ -56,6 +56,8 @@ final class Rehearsal {
             } finally {
                 Releases.delete(directory);
                 Files.deleteIfExists(draft);
+                // Of a JVM that was ended while it wrote.
+                Files.deleteIfExists(draft.resolveSibling(draft.getFileName() + ".config"));
             }
         } catch (IOException e) {
             return Optional.of(e.toString());
@@ -69,7 +71,10 @@ final class Rehearsal {
         var command = new ArrayList<String>();
         command.add(argv.java().toString());
         command.addAll(Argv.FLAGS);
-        command.addAll(List.of("-XX:AOTCacheOutput=" + draft, "-jar", argv.jar().toString()));
+        // What is run often is not noted, as [Argv] wants nothing of it.
+        command.addAll(
+                List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft,
+                        "-jar", argv.jar().toString()));
         command.addAll(argv.kernel(connection.toString()));
         command.addAll(List.of(KernelCommand.REHEARSE, "yes"));
         var visible = new HashMap<>(environment);
