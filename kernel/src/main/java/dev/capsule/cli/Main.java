@@ -9,8 +9,7 @@ public final class Main {
 
     public static void main(String[] args) {
         // Messages are in English, and what other programs read has no digits but ASCII's, whatever the machine's language.
-        // Of all others, the first number that is formatted loads the data: 30 ms and half a megabyte.
-        Locale.setDefault(Locale.US);
+        Locale.setDefault(Locale.ROOT);
         var line = List.of(args);
         System.exit(!line.isEmpty() && line.getFirst().equals("kernel")
                 ? KernelCommand.run(line)

@@ -63,6 +63,7 @@ final class Rehearsal {
             } finally {
                 Releases.delete(directory);
                 Files.deleteIfExists(draft);
+                // Of a JVM that was ended while it wrote.
                 Files.deleteIfExists(draft.resolveSibling(draft.getFileName() + RECORDING));
             }
         } catch (IOException e) {
@@ -82,7 +83,10 @@ final class Rehearsal {
         var command = new ArrayList<String>();
         command.add(argv.java().toString());
         command.addAll(Argv.FLAGS);
-        command.addAll(List.of("-XX:AOTCacheOutput=" + draft, "-jar", argv.jar().toString()));
+        // What is run often is not noted, as [Argv] wants nothing of it.
+        command.addAll(
+                List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft,
+                        "-jar", argv.jar().toString()));
         command.addAll(argv.kernel(connection.toString()));
         command.addAll(List.of(KernelCommand.REHEARSE, "yes"));
         var visible = new HashMap<>(environment);

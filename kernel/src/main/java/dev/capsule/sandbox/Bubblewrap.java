@@ -149,8 +149,8 @@ public final class Bubblewrap {
     private void system(Tier tier, HostFiles host) {
         host.trees().forEach(path -> add("--ro-bind", path.toString(), path.toString()));
         host.links().forEach(link -> add("--symlink", link.target().toString(), link.path().toString()));
-        file("/etc/passwd", "user:x:%d:%d:user:%s:/bin/sh\n".formatted(UID, UID, HOME));
-        file("/etc/group", "user:x:%d:\n".formatted(UID));
+        file("/etc/passwd", "user:x:%s:%s:user:%s:/bin/sh\n".formatted(UID, UID, HOME));
+        file("/etc/group", "user:x:%s:\n".formatted(UID));
         switch (profile.network()) {
             case NONE -> {
                 file("/etc/hosts", "127.0.0.1 localhost capsule\n::1 localhost\n");

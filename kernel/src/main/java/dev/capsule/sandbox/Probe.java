@@ -209,9 +209,10 @@ public final class Probe {
         var identities = new ArrayList<Identity>();
         if (workspace instanceof Workspace.Directory(_, Path path, _)) {
             try {
+                // For the first %d, Java loads what it knows of languages, while the kernel starts.
                 identities.add(new Identity.Dedicated(uid, new Owners.Mapped(processes.userNamespace(
-                        "%d %d 1".formatted((Integer) Files.getAttribute(path, "unix:uid"), uid),
-                        "%d %d 1".formatted((Integer) Files.getAttribute(path, "unix:gid"), uid)))));
+                        "%s %s 1".formatted((Integer) Files.getAttribute(path, "unix:uid"), uid),
+                        "%s %s 1".formatted((Integer) Files.getAttribute(path, "unix:gid"), uid)))));
             } catch (IOException e) {
                 // Without one, the owner cannot be mapped; what else depends on it, the check will tell.
             }

@@ -579,7 +579,7 @@ final class Attendant implements WorkerProcess.Listener {
     /// @param atWork whether it is the doing of the cell that runs
     private void tally(String cause, boolean atWork, String sequel) {
         session.tally().died(foremost().filter(_ -> ready).map(execution -> switch (execution.task) {
-            case CELL -> execution.subshell.isEmpty() ? "In [%d]".formatted(execution.count) : "a cell of a subshell";
+            case CELL -> execution.subshell.isEmpty() ? "In [%s]".formatted(execution.count) : "a cell of a subshell";
             case COMM -> execution.task.title;
         })
                 .orElse(ready ? "between cells" : "at its start"), cause, sequel);

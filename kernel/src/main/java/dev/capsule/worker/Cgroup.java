@@ -166,7 +166,7 @@ final class Cgroup {
     }
 
     private static String name(int number) {
-        return "capsule-%d-%d".formatted(ProcessHandle.current().pid(), number);
+        return "capsule-%s-%s".formatted(ProcessHandle.current().pid(), number);
     }
 
     /// Makes a group for a worker.

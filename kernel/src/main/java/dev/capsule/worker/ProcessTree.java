@@ -21,6 +21,9 @@ final class ProcessTree {
     private static final Path PROC = Path.of("/proc");
     private static final Path MEMORY = PROC.resolve("meminfo");
 
+    /// What all that is said of memory ends in.
+    private static final String KIBIBYTES = " kB";
+
     /// Memory is short when less than this part of it is available.
     private static final int SCARCE = 8;
 
@@ -161,7 +164,8 @@ final class ProcessTree {
         try {
             for (String line : Files.readAllLines(file)) {
                 if (line.startsWith(field)) {
-                    return OptionalLong.of(Long.parseLong(line.replaceAll("\\D", "")) << 10);
+                    var number = line.substring(field.length(), line.length() - KIBIBYTES.length()).strip();
+                    return OptionalLong.of(Long.parseLong(number) << 10);
                 }
             }
         } catch (IOException e) {

@@ -302,15 +302,15 @@ final class Supervisor {
         return chain.isEmpty() ? 0 : 1 + snapshots.size();
     }
 
-    /// How many snapshots have ended that were not told to, as far as that was reported.
+    /// How many snapshots have ended that were not told to.
     synchronized long lost() {
-        return lost;
-    }
-
-    /// And those that are about to. Reads a file for each.
-    synchronized long lostOrEnding() {
         return lost + snapshots.values().stream().flatMap(Optional::stream)
                 .filter(ProcessTree::isEnding).count();
+    }
+
+    /// How many of these it has reported.
+    synchronized long reportedLost() {
+        return lost;
     }
 
     /// The snapshots that can be found, by the numbers that they have for the worker, the oldest first.

@@ -8,7 +8,7 @@ import java.util.OptionalLong;
 /// Whether the system has run out of memory, in any control group, which is then seen by the processes that it has ended
 /// for that. Safe for several threads.
 final class SystemMemory {
-    private static final String KILLS = "oom_kill ";
+    private static final String KILLS = "\noom_kill ";
 
     private final Path vmstat;
     private volatile OptionalLong before;
@@ -35,10 +35,11 @@ final class SystemMemory {
 
     private OptionalLong kills() {
         try {
-            for (String line : Files.readAllLines(vmstat)) {
-                if (line.startsWith(KILLS)) {
-                    return OptionalLong.of(Long.parseLong(line.substring(KILLS.length()).strip()));
-                }
+            String counts = Files.readString(vmstat);
+            int line = counts.indexOf(KILLS);
+            if (line >= 0) {
+                int number = line + KILLS.length();
+                return OptionalLong.of(Long.parseLong(counts, number, counts.indexOf('\n', number), 10));
             }
         } catch (IOException e) {
             // Some containers hide it: then it is not known.

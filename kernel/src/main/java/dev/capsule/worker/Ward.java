@@ -198,17 +198,19 @@ final class Ward {
     }
 
     private Kills kills() {
-        if (group.isEmpty()) {
-            return known;
-        }
         try {
-            long all = group.get().killsForMemory();
-            // Which have ended matters only where the system has ended some.
-            return new Kills(all, all == known.all ? supervisor.lost() : supervisor.lostOrEnding());
+            return group.isPresent() ? kills(group.get().killsForMemory(), known) : known;
         } catch (IOException e) {
             LOG.log(Level.WARNING, () -> "control group: " + e);
             return known;
         }
+    }
+
+    private Kills kills(long all, Kills before) {
+        // Who has ended just now and is not reported yet is looked for only if that is to be known: it takes a file for
+        // each snapshot.
+        return new Kills(all,
+                all == before.all ? Math.max(before.snapshots, supervisor.reportedLost()) : supervisor.lost());
     }
 
     /// Nobody looks any more.
