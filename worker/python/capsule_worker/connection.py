@@ -55,6 +55,7 @@ class Incoming:
     def __init__(self, descriptor):
         self.descriptor = descriptor
         self.parser = frames.Parser()
+        self._poller = None
 
     def renew(self):
         """Drops what of a frame has come."""
@@ -73,10 +74,11 @@ class Incoming:
         """Whether there is something to read, at the latest after this time."""
         if self.parser.has_frame():
             return True
-        select = standard("select")
-        poller = select.poll()
-        poller.register(self.descriptor, select.POLLIN)
-        return bool(poller.poll(millis))
+        if self._poller is None:
+            select = standard("select")
+            self._poller = select.poll()
+            self._poller.register(self.descriptor, select.POLLIN)
+        return bool(self._poller.poll(millis))
 
     def receive(self):
         """Reads once what is there. False at the end of the channel."""

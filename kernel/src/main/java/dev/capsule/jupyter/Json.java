@@ -10,6 +10,7 @@ import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -52,6 +53,9 @@ final class Json {
 
     /// The same, but the value of one field is only looked at, and is null.
     static JsonObject parseWithout(String skipped, String what, byte[] bytes) {
+        if (Arrays.equals(bytes, Content.empty())) {
+            return new JsonObject(what, Map.of());
+        }
         try (var json = FACTORY.createParser(bytes)) {
             if (json.nextToken() != JsonToken.START_OBJECT) {
                 throw new WireException(what + " is not a JSON object");

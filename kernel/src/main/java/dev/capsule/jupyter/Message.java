@@ -36,8 +36,8 @@ public record Message(List<byte[]> identities, Header header, byte[] parentHeade
         identities.addAll(frames.subList(0, delimiter));
         var parts = frames.subList(delimiter + 1, frames.size());
         signer.verify(parts.get(0), parts.get(1), parts.get(2), parts.get(3), parts.get(4));
-        requireObject("parent_header", parts.get(2));
-        requireObject("metadata", parts.get(3));
+        Json.parse("parent_header", parts.get(2));
+        Json.parse("metadata", parts.get(3));
         return new Message(identities, Header.parse(parts.get(1)), parts.get(2), parts.get(3), parts.get(4),
                 parts.subList(5, parts.size()));
     }
@@ -45,12 +45,6 @@ public record Message(List<byte[]> identities, Header header, byte[] parentHeade
     /// The same without content, metadata and buffers: what an answer needs of it.
     public Message head() {
         return new Message(identities, header, parentHeader, Content.empty(), Content.empty(), List.of());
-    }
-
-    private static void requireObject(String what, byte[] json) {
-        if (!Arrays.equals(json, Content.empty())) {
-            Json.parse(what, json);
-        }
     }
 
     /// The `msg_id` of the message that this one answers; empty when it names none.

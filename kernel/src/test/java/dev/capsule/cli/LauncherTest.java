@@ -35,6 +35,7 @@ class LauncherTest {
     void repository() throws IOException {
         jar = root.resolve("repo/kernel/target/capsule.jar");
         for (String file : List.of("repo/pom.xml", "repo/kernel/pom.xml", "repo/kernel/src/main/java/A.java",
+                "repo/kernel/src/build/java/B.java",
                 "repo/worker/python/capsule_worker/a.py", "repo/kernelspec/logo-svg.svg")) {
             Files.createDirectories(root.resolve(file).resolveSibling(""));
             Files.setLastModifiedTime(Files.writeString(root.resolve(file), ""), FileTime.fromMillis(1_000_000));
@@ -58,7 +59,8 @@ class LauncherTest {
     void buildsAgainOnlyWhenASourceIsNewer() throws Exception {
         launch("list");
         assertEquals("", launch("list").err());
-        for (String source : List.of("pom.xml", "kernel/src/main/java/A.java", "worker/python/capsule_worker/a.py",
+        for (String source : List.of("pom.xml", "kernel/src/main/java/A.java", "kernel/src/build/java/B.java",
+                "worker/python/capsule_worker/a.py",
                 "kernelspec/logo-svg.svg")) {
             var newer = FileTime.fromMillis(Files.getLastModifiedTime(jar).toMillis() + 1_000);
             var file = root.resolve("repo").resolve(source);
