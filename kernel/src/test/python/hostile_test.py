@@ -238,7 +238,7 @@ class Stage:
                 times = about.st_mtime_ns if path.name not in ("room", "capsule", "work", "notebooks", "state") else None
                 seen[str(path)] = (about.st_mode, about.st_uid, about.st_gid, about.st_ino, about.st_nlink, times)
                 # The kernel's own, which it goes on writing.
-                if path.name.startswith("history.sqlite") or path.name == "audit.jsonl":
+                if path.name.startswith(("history.sqlite", "sandbox")) or path.name == "audit.jsonl":
                     seen[str(path)] = ()
                 elif stat.S_ISREG(about.st_mode):
                     seen[str(path)] += (path.read_bytes(), tuple(os.listxattr(path)))

@@ -81,6 +81,7 @@ def other():
     if libc.syscall(ctypes.c_long(0x40000000 + 39)) < 0:
         raise OSError(ctypes.get_errno(), '')
 forked(other)""", words="SIGSYS", bare="ENOSYS did"),
+    # SIGSEGV: of a system that has no such way in.
     cell("calls_in_the_way_of_32_bits", """
 import ctypes, mmap, platform
 def other():
@@ -89,7 +90,7 @@ def other():
     page = mmap.mmap(-1, 4096, prot=7)
     page.write(b'\\xb8\\x14\\x00\\x00\\x00\\xcd\\x80\\xc3')
     ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
-forked(other)""", words="SIGSYS", bare="did SIGSEGV"),
+forked(other)""", words="SIGSYS SIGSEGV", bare="did SIGSEGV"),
     cell("makes_a_namespace_by_a_program", """
 def run():
     done = subprocess.run(['unshare', '--user', '--map-root-user', 'true'], capture_output=True)
