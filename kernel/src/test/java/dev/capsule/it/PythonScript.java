@@ -19,7 +19,7 @@ record PythonScript(String module) {
     private static final Path DIRECTORY = Path.of("src", "test", "python").toAbsolutePath();
 
     /// For the whole module; a single test has a limit of its own, in `runner.py`.
-    private static final Duration PATIENCE = Duration.ofMinutes(8);
+    private static final Duration PATIENCE = Duration.ofMinutes(30);
 
     /// Runs the module now, with the Python that has Debian's Jupyter, on the kernel that most people have.
     Stream<DynamicTest> tests() throws IOException, InterruptedException {
