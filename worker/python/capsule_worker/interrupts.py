@@ -239,7 +239,7 @@ class InterruptsBeside:
                         self._last = self._serving
                     self._serving = None
                     self._pending = self.unheard = False
-                    _raise_in(self._ident, None)
+                    raise_in(self._ident, None)
                 return
             except KeyboardInterrupt:
                 pass  # too late to interrupt anything; and this was the last
@@ -286,14 +286,14 @@ class InterruptsBeside:
 
     def _raise(self):
         if not self._shields and self._serving is not None:
-            _raise_in(self._ident, self._exception)
+            raise_in(self._ident, self._exception)
             if self._wake.locked():
                 self._wake.release()
 
     def _raise_pending(self):
         if self._pending and self._serving is not None:
             self._pending = self.unheard = False
-            _raise_in(self._ident, None)
+            raise_in(self._ident, None)
             self.raised = True
             raise KeyboardInterrupt
 
@@ -302,7 +302,7 @@ class InterruptsBeside:
         self._wake.acquire(timeout=seconds)
 
 
-def _raise_in(ident, exception):
+def raise_in(ident, exception):
     """Has an exception raised in a thread when it next runs Python code, or, with None, one that was not raised yet not."""
     try:
         ctypes = standard("ctypes")

@@ -4,11 +4,13 @@ import sys
 import threading
 from functools import lru_cache, wraps
 from importlib.machinery import PathFinder
+from time import monotonic
 
 from IPython.core import completer
 from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
+from ..interrupts import raise_in
 from . import narrowing
 from .warned import Warned
 
@@ -25,7 +27,9 @@ class Completion:
 
     def __init__(self, shell):
         self._shell = shell
+        # The thread that asks jedi and is late, and whether jedi is loaded by now.
         self._late = None
+        self._asks = False
         self._simple = None
         self._lock = threading.Lock()
 
@@ -57,7 +61,14 @@ class Completion:
             )
             self._simple.use_jedi = False
             self._simple.custom_completers = full.custom_completers
-        return _ask(self._simple, text, cursor)
+        began = monotonic()
+        try:
+            return _ask(self._simple, text, cursor)
+        finally:
+            # What the simple answer has been stuck in, until it was interrupted, jedi is stuck in, too: its thread would be
+            # there for ever, and while there is a thread no snapshot is made. IPython tells nobody of the interrupt.
+            if self._late is not None and self._asks and monotonic() - began > _DEADLINE_SECONDS:
+                raise_in(self._late.ident, KeyboardInterrupt)
 
     def _ask_in_time(self, full, text, cursor):
         answers = []
@@ -65,10 +76,13 @@ class Completion:
         def ask():
             try:
                 _load_jedi()
+                # What is not to be ended in the midst of it is over.
+                self._asks = True
                 answers.append(_ask(full, text, cursor))
-            except Exception:
+            except BaseException:
                 pass  # of jedi, or of an object that does not want to be looked at: the simple answer must do
 
+        self._asks = False
         thread = threading.Thread(target=ask, name="capsule-completion", daemon=True)
         thread.start()
         thread.join(_DEADLINE_SECONDS)
