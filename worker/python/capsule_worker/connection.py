@@ -72,8 +72,6 @@ class Incoming:
 
     def waiting(self, millis=0):
         """Whether there is something to read, at the latest after this time."""
-        if self.parser.has_frame():
-            return True
         if self._poller is None:
             select = standard("select")
             self._poller = select.poll()

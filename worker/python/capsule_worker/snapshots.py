@@ -84,7 +84,9 @@ class Snapshots:
             return False
         # At once while the reply is on its way, if the next cell is likely to want one, as the last did.
         hurries = self._wanted or perf_counter() - self._tried > _BURST_SECONDS
-        if not hurries and not self._loop.busy() and requests.waiting(_PAUSE_MILLIS):
+        if hurries or self._loop.busy():
+            return self.keep()
+        if requests.parser.has_frame() or requests.waiting(_PAUSE_MILLIS):
             return False
         return self.keep()
 
