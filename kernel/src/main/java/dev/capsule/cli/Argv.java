@@ -25,7 +25,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
     /// Small heap and tables, one collector thread, no shared performance file, and no language but English: 60 MB of memory
     /// instead of 90. The launcher `kernelspec/capsule` uses the same.
     static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms5m", "-Xmn2m", "-Xmx768m",
-            "-Xss512k", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
+            "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
             "-Djava.locale.providers=FALLBACK", "--enable-native-access=ALL-UNNAMED");
 
     List<String> words() {
