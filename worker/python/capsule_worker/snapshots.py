@@ -32,8 +32,10 @@ WAKE = SIGUSR1
 
 # One is made in a pause of this length, and where cells come faster, this often: the cell after it pays for the pages that
 # it is the first to write to.
-_PAUSE_MILLIS = 50
-_BURST_SECONDS = 1
+_PAUSE_SECONDS = 0.05
+_BURST_SECONDS = 2
+# And not before so many times as long have passed as the last has taken, which is longer where the machine is busy.
+_REST = 40
 
 _MAX_SCANNED_DESCRIPTORS = 4096
 
@@ -68,6 +70,7 @@ class Snapshots:
         self._wanted = False
         self._group = os.getppid()
         self._tried = perf_counter()
+        self._took = 0
 
     @property
     def offered(self):
@@ -83,11 +86,13 @@ class Snapshots:
         if self._kept or not self.offered:
             return False
         # At once while the reply is on its way, if the next cell is likely to want one, as the last did.
-        hurries = self._wanted or perf_counter() - self._tried > _BURST_SECONDS
-        if hurries or self._loop.busy():
+        if self._wanted or self._loop.busy():
             return self.keep()
-        if requests.parser.has_frame() or requests.waiting(_PAUSE_MILLIS):
-            return False
+        since, rest = perf_counter() - self._tried, _REST * self._took
+        if since < max(_BURST_SECONDS, rest):
+            pause = max(_PAUSE_SECONDS, rest - since)
+            if requests.parser.has_frame() or requests.waiting(int(1000 * pause)):
+                return False
         return self.keep()
 
     def catch_up(self, risky):
@@ -109,6 +114,7 @@ class Snapshots:
             pid = self._fork()
             if pid is True:
                 return True
+            self._took = perf_counter() - self._tried
             if pid:
                 self._told = None
                 self._connection.send({"signal": "snapshot", "after": self._after(), "pid": pid})

@@ -12,6 +12,10 @@ from .imports import standard
 
 _MAX_HELD_CHARS = 8 << 10
 
+# mallopt(3)
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+
 
 class Stream(io.TextIOWrapper):
     """Text for descriptor 1 or 2. Its `write` is that of C, so that a print costs no Python, but see Streams.follow."""
@@ -88,11 +92,16 @@ class Streams:
         sys.stderr = sys.__stderr__ = self.err
 
     def load_c(self):
-        """Finds C's fflush. Costs 2 ms, so it is done when the worker is ready."""
+        """Finds C's fflush, and has C keep the memory that an image takes for the next one: to get it anew from the system
+        takes longer than all else. Costs 2 ms, so it is done when the worker is ready.
+        """
         try:
-            self._flush_c = standard("ctypes").CDLL(None).fflush
+            c = standard("ctypes").CDLL(None)
+            self._flush_c = c.fflush
+            c.mallopt(_M_MMAP_THRESHOLD, 4 << 20)
+            c.mallopt(_M_TRIM_THRESHOLD, 16 << 20)
         except (ImportError, OSError, AttributeError):
-            pass  # a Python without ctypes: what C code buffers comes late
+            pass  # a Python without ctypes: what C code buffers comes late; or another C library
 
     def watch_imports(self, watch):
         """What another process writes must not overtake what is buffered here."""

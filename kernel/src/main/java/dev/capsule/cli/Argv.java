@@ -24,7 +24,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
 
     /// Small heap and tables, one collector thread, no shared performance file, and no language but English: 60 MB of memory
     /// instead of 90. The launcher `kernelspec/capsule` uses the same.
-    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms5m", "-Xmn2m", "-Xmx768m",
+    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms7m", "-Xmn4m", "-Xmx768m",
             "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
             "-Djava.locale.providers=FALLBACK", "--enable-native-access=ALL-UNNAMED");
 
@@ -33,11 +33,10 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.add(java.toString());
         words.addAll(FLAGS);
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
-        // would compile at once, when the processors are wanted for the start itself; nor is much to be compiled while much
-        // else waits for that, as it does during a start. None of it need be told to everybody. It looks after what is left
-        // of locks every 10 s, and not four times a second.
+        // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
+        // It looks after what is left of locks every 10 s, and not four times a second.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
-                "-XX:-AOTReplayTraining", "-XX:Tier3LoadFeedback=1", "-XX:AsyncDeflationInterval=10000",
+                "-XX:-AOTReplayTraining", "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
                 "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));
