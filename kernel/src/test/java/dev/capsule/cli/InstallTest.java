@@ -93,7 +93,6 @@ class InstallTest {
                     "-Xlog:aot*=off,cds*=off",
                     "-XX:+UnlockDiagnosticVMOptions",
                     "-XX:-AOTReplayTraining",
-
                     "-XX:AsyncDeflationInterval=10000",
                     "-XX:ServiceThreadCleanupInterval=10000",
                     "-XX:CompilerDirectivesFile=%s/.local/share/capsule/%s/compiler/directives.json",
