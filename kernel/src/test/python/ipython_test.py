@@ -72,6 +72,11 @@ class Session:
         self._folder.cleanup()
 
 
+# On a busy machine, ipykernel tells of what a program has written with a later cell, and %timeit of a run that was slow. A
+# difference is there each time.
+_ATTEMPTS = 3
+
+
 class Comparison(unittest.TestCase):
     maxDiff = None
 
@@ -99,8 +104,11 @@ def _compare(ours, theirs, group, code, special):
     def test(self):
         answers = special.answers if isinstance(special, Asked) else ()
         timed = isinstance(special, (Timed, Asked))
-        expected = _normal(theirs(), theirs().run(code, answers), timed)
-        found = _normal(ours(), ours().run(code, answers), timed)
+        for _ in range(_ATTEMPTS):
+            expected = _normal(theirs(), theirs().run(code, answers), timed)
+            found = _normal(ours(), ours().run(code, answers), timed)
+            if found == expected or isinstance(special, Differs):
+                break
         if isinstance(special, Differs):
             self.assertNotEqual(found, expected, f"this reason holds no more: {special.reason}")
         else:
