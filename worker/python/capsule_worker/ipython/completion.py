@@ -65,8 +65,8 @@ class Completion:
         try:
             return _ask(self._simple, text, cursor)
         finally:
-            # What the simple answer has been stuck in, until it was interrupted, jedi is stuck in, too: its thread would be
-            # there for ever, and while there is a thread no snapshot is made. IPython tells nobody of the interrupt.
+            # What the simple answer has been stuck in, until it was interrupted, jedi is stuck in, too: its thread would
+            # be there for ever, and while there is a thread no snapshot is made. IPython tells nobody of the interrupt.
             if self._late is not None and self._asks and monotonic() - began > _DEADLINE_SECONDS:
                 raise_in(self._late.ident, KeyboardInterrupt)
 
@@ -80,7 +80,8 @@ class Completion:
                 self._asks = True
                 answers.append(_ask(full, text, cursor))
             except BaseException:
-                pass  # of jedi, or of an object that does not want to be looked at: the simple answer must do
+                # Of jedi, or of an object that does not want to be looked at: the simple answer must do; or it is given up.
+                pass
 
         self._asks = False
         thread = threading.Thread(target=ask, name="capsule-completion", daemon=True)

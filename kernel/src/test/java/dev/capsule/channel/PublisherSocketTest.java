@@ -123,7 +123,7 @@ class PublisherSocketTest {
     /// Who waited for room while it kept back what takes the room would have waited until the peer counted as stalled.
     @Test
     void whoWaitsForRoomKeepsNothingBack() {
-        var publisher = publisher(limits(64, 1, Duration.ofSeconds(50)));
+        var publisher = publisher(limits(64, 1, Duration.ofMinutes(5)));
         var sub = subscriber(publisher, "");
         publisher.together(() -> {
             for (int i = 0; i < 20; i++) {
