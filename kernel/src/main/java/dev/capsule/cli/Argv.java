@@ -23,10 +23,13 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
     static final String DEBUGGER = "--debugger";
 
     /// Small heap and tables, one collector thread, no shared performance file, and no language but English: 60 MB of memory
-    /// instead of 90. The launcher `kernelspec/capsule` uses the same.
-    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms7m", "-Xmn4m", "-Xmx768m",
-            "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
-            "-Djava.locale.providers=FALLBACK", "--enable-native-access=ALL-UNNAMED");
+    /// instead of 90. New objects have 3.2 MB, and those that a collection finds alive as much again: an image must not come
+    /// among the old ones, which are collected only when there are many. What is in the JVM's archive stays
+    /// where it was made for, and so is the same memory in all kernels. The launcher `kernelspec/capsule` uses the same.
+    static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms13m", "-Xmn9600k",
+            "-XX:SurvivorRatio=1", "-Xmx768m", "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
+            "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0", "-Djava.locale.providers=FALLBACK",
+            "--enable-native-access=ALL-UNNAMED");
 
     List<String> words() {
         var words = new ArrayList<String>();
@@ -35,8 +38,8 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
         // It looks after what is left of locks every 10 s, and not four times a second.
-        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
-                "-XX:-AOTReplayTraining", "-XX:AsyncDeflationInterval=10000",
+        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:-AOTReplayTraining",
+                "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
                 "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));

@@ -52,6 +52,6 @@ public record DebugMessage(Map<String, @Nullable Object> fields, byte[] json) {
         var changed = new LinkedHashMap<>(fields);
         changed.put("body",
                 Map.of("data", Encoding.JSON.decode(dataJson), "metadata", Encoding.JSON.decode(metadataJson)));
-        return Encoding.jsonValue(changed);
+        return JsonText.of(changed);
     }
 }

@@ -1,13 +1,10 @@
 package dev.capsule.frame;
 
 import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
 import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.StreamReadFeature;
-import com.fasterxml.jackson.core.json.JsonWriteFeature;
-import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.math.BigInteger;
@@ -15,7 +12,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -30,7 +26,7 @@ public enum Encoding {
     JSON("json") {
         @Override
         byte[] encode(Map<String, ? extends @Nullable Object> header) {
-            return jsonValue(header);
+            return JsonText.of(header);
         }
 
         @Override
@@ -82,9 +78,7 @@ public enum Encoding {
     private static final JsonFactory FACTORY = JsonFactory.builder()
             .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH)
                     .maxNumberLength(MAX_NUMBER_CHARS).maxStringLength(Integer.MAX_VALUE).build())
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            // As Python's json writes it, so that golden frames are equal byte for byte.
-            .enable(JsonWriteFeature.ESCAPE_NON_ASCII).disable(JsonWriteFeature.WRITE_HEX_UPPER_CASE).build();
+            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
 
     /// For whom notices a key that comes twice itself, which is cheaper.
     private static final JsonFactory READER = FACTORY.rebuild().disable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
@@ -138,28 +132,26 @@ public enum Encoding {
         }
     }
 
-    /// Values that become JSON strings: `text` as it is, anything else in base64.
-    static void writeJsonField(ByteArrayBuilder out, String name, MimeBundle.Form form, byte[] value)
-            throws IOException {
-        writeString(out, name);
-        out.write(':');
-        switch (form) {
-            case TEXT -> writeString(out, new String(value, StandardCharsets.UTF_8));
-            case BASE64 -> {
-                out.write('"');
-                out.write(Base64.getEncoder().encode(value));
-                out.write('"');
-            }
-            case JSON -> out.write(value);
+    /// @param utf8 of which what is malformed becomes U+FFFD
+    static byte[] jsonString(byte[] utf8) {
+        if (!isPlain(utf8)) {
+            return JsonText.of(new String(utf8, StandardCharsets.UTF_8));
         }
+        byte[] json = new byte[utf8.length + 2];
+        json[0] = '"';
+        System.arraycopy(utf8, 0, json, 1, utf8.length);
+        json[json.length - 1] = '"';
+        return json;
     }
 
-    private static void writeString(ByteArrayBuilder out, String text) throws IOException {
-        // Closed, it gives its buffers to the next.
-        try (var json = FACTORY.createGenerator(out)) {
-            json.disable(JsonGenerator.Feature.AUTO_CLOSE_TARGET);
-            json.writeString(text);
+    /// Whether a JSON string has the same bytes.
+    private static boolean isPlain(byte[] utf8) {
+        for (byte b : utf8) {
+            if (b < ' ' || b == '"' || b == '\\') {
+                return false;
+            }
         }
+        return true;
     }
 
     /// Jackson takes overlong forms and encoded surrogates, which other readers of the same bytes may not.
@@ -184,17 +176,6 @@ public enum Encoding {
         }
     }
 
-    /// The opposite of [#readValue].
-    static byte[] jsonValue(@Nullable Object value) {
-        try (var out = new ByteArrayBuilder(); var json = FACTORY.createGenerator(out)) {
-            writeJson(json, value);
-            json.flush();
-            return out.toByteArray();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
     private static String firstLine(Exception e) {
         String message = String.valueOf(e.getMessage());
         return message.lines().findFirst().orElse(message);
@@ -204,34 +185,6 @@ public enum Encoding {
         var header = new LinkedHashMap<String, @Nullable Object>();
         map.forEach((key, value) -> header.put((String) key, value));
         return header;
-    }
-
-    private static void writeJson(JsonGenerator json, @Nullable Object value) throws IOException {
-        switch (value) {
-            case null -> json.writeNull();
-            case String string -> json.writeString(string);
-            case Boolean bool -> json.writeBoolean(bool);
-            case Integer number -> json.writeNumber(number);
-            case Long number -> json.writeNumber(number);
-            case Double number -> json.writeNumber(number);
-            case BigInteger number -> json.writeNumber(number);
-            case List<?> list -> {
-                json.writeStartArray();
-                for (Object element : list) {
-                    writeJson(json, element);
-                }
-                json.writeEndArray();
-            }
-            case Map<?, ?> map -> {
-                json.writeStartObject();
-                for (var entry : map.entrySet()) {
-                    json.writeFieldName((String) entry.getKey());
-                    writeJson(json, entry.getValue());
-                }
-                json.writeEndObject();
-            }
-            default -> throw new IllegalArgumentException("no header holds a " + value.getClass());
-        }
     }
 
     private static Map<String, @Nullable Object> readMap(JsonParser json) throws IOException {

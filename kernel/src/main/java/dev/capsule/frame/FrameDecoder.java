@@ -5,11 +5,14 @@ import java.nio.ByteBuffer;
 import java.util.Optional;
 
 /// Finds frames in the bytes of a worker as they arrive. It holds no more than what came and what the limits allow:
-/// nothing is allocated on an announced length. What is large is held outside of the heap, which would keep the room that
-/// was once needed. Used by one thread.
+/// nothing is allocated on an announced length. What is large is held outside of the heap, which would have to be
+/// cleaned up after each image, and would keep the room that was once needed. Used by one thread.
 public final class FrameDecoder {
     private static final int INITIAL_BYTES = 16 << 10;
-    private static final int LARGE_BYTES = 1 << 20;
+    /// Held outside of the heap.
+    private static final int LARGE_BYTES = 64 << 10;
+    /// The most room that is kept for what may come.
+    private static final int KEPT_BYTES = 2 << 20;
     private static final long MAX_TOTAL_BYTES = Integer.BYTES + FrameCodec.MAX_HEADER_BYTES
             + FrameCodec.MAX_BUFFERS_BYTES;
 
@@ -50,9 +53,9 @@ public final class FrameDecoder {
         outgrown.ifPresent(Arena::close);
     }
 
-    /// Drops what has come of a frame, and the room for it: its sender is gone. Another may go on in the same encoding.
+    /// Drops what has come of a frame, and much room for it: its sender is gone. Another may go on in the same encoding.
     public void reset() {
-        if (arena.isPresent()) {
+        if (arena.isPresent() && bytes.capacity() > KEPT_BYTES) {
             bytes = ByteBuffer.allocate(INITIAL_BYTES);
             arena.get().close();
             arena = Optional.empty();

@@ -41,6 +41,6 @@ final class Metadata {
                 }
             }
         }
-        return Encoding.JSON.encode(kept);
+        return JsonText.of(kept);
     }
 }

@@ -1,10 +1,11 @@
 package dev.capsule.frame;
 
 import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.util.ByteArrayBuilder;
-import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -18,6 +19,9 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
     public enum Form {
         TEXT, BASE64, JSON
     }
+
+    /// What is encoded at once, in bytes: a multiple of 3.
+    private static final int BASE64_PIECE = 24 << 10;
 
     /// @throws FrameException if the lists differ in length, or what is to be JSON is not
     public MimeBundle {
@@ -51,18 +55,47 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
 
     /// @return Jupyter's `data`: a JSON object of the values by MIME type
     public byte[] dataJson() {
-        try (var json = new ByteArrayBuilder()) {
-            json.write('{');
-            for (int i = 0; i < mimes.size(); i++) {
-                if (i > 0) {
-                    json.write(',');
-                }
-                Encoding.writeJsonField(json, mimes.get(i), forms.get(i), values.get(i));
+        int count = mimes.size();
+        var names = new ArrayList<byte[]>(count);
+        var ready = new ArrayList<byte[]>(count);
+        int length = 2 + Math.max(0, count - 1);
+        for (int i = 0; i < count; i++) {
+            byte[] value = values.get(i);
+            names.add(Encoding.jsonString(mimes.get(i).getBytes(StandardCharsets.UTF_8)));
+            ready.add(switch (forms.get(i)) {
+                case TEXT -> Encoding.jsonString(value);
+                case BASE64, JSON -> value;
+            });
+            int bytes = forms.get(i) == Form.BASE64 ? 2 + base64Length(value.length) : ready.get(i).length;
+            length = Math.addExact(length, names.get(i).length + 1 + bytes);
+        }
+        // Of the right size at once, for it may be a large image: the heap is small.
+        var json = ByteBuffer.allocate(length).put((byte) '{');
+        for (int i = 0; i < count; i++) {
+            if (i > 0) {
+                json.put((byte) ',');
             }
-            json.write('}');
-            return json.toByteArray();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            json.put(names.get(i)).put((byte) ':');
+            if (forms.get(i) == Form.BASE64) {
+                json.put((byte) '"');
+                putBase64(json, ready.get(i));
+                json.put((byte) '"');
+            } else {
+                json.put(ready.get(i));
+            }
+        }
+        return json.put((byte) '}').array();
+    }
+
+    private static int base64Length(int bytes) {
+        return Math.multiplyExact(4, (bytes + 2) / 3);
+    }
+
+    private static void putBase64(ByteBuffer target, byte[] bytes) {
+        byte[] encoded = new byte[base64Length(Math.min(bytes.length, BASE64_PIECE))];
+        for (int at = 0; at < bytes.length; at += BASE64_PIECE) {
+            byte[] piece = Arrays.copyOfRange(bytes, at, Math.min(bytes.length, at + BASE64_PIECE));
+            target.put(encoded, 0, Base64.getEncoder().encode(piece, encoded));
         }
     }
 }

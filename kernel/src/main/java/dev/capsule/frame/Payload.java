@@ -43,7 +43,7 @@ public sealed interface Payload {
         if (source.equals("set_next_input") && fields.get("text") instanceof String text) {
             return new SetNextInput(text, Boolean.TRUE.equals(fields.get("replace")));
         }
-        return new Other(source, Encoding.jsonValue(fields));
+        return new Other(source, JsonText.of(fields));
     }
 
     /// @return a JSON array as in Jupyter's `execute_reply`
@@ -63,6 +63,6 @@ public sealed interface Payload {
                 case Other(var _, var json) -> Encoding.readValue(json);
             });
         }
-        return Encoding.jsonValue(entries);
+        return JsonText.of(entries);
     }
 }

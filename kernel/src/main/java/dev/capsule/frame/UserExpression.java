@@ -46,10 +46,10 @@ public sealed interface UserExpression {
             forms.add(value instanceof String ? MimeBundle.Form.TEXT : MimeBundle.Form.JSON);
             values.add(value instanceof String text
                     ? text.getBytes(StandardCharsets.UTF_8)
-                    : Encoding.jsonValue(value));
+                    : JsonText.of(value));
         });
         return new MimeBundle(mimes, forms, values,
-                Encoding.jsonValue(metadata instanceof Map<?, ?> ? metadata : Map.of()));
+                JsonText.of(metadata instanceof Map<?, ?> ? metadata : Map.of()));
     }
 
     /// @return a JSON object as in Jupyter's `execute_reply`
@@ -62,6 +62,6 @@ public sealed interface UserExpression {
             case Failed(var ename, var evalue, var traceback) ->
                 Map.of("status", "error", "ename", ename, "evalue", evalue, "traceback", traceback);
         }));
-        return Encoding.JSON.encode(all);
+        return JsonText.of(all);
     }
 }

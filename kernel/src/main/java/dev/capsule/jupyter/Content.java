@@ -16,7 +16,9 @@ public final class Content {
     private static final byte[] STARTING = ascii("{\"execution_state\":\"starting\"}");
     private static final byte[] BUSY = ascii("{\"execution_state\":\"busy\"}");
     private static final byte[] IDLE = ascii("{\"execution_state\":\"idle\"}");
+    private static final byte[] DATA = ascii("{\"data\":");
     private static final byte[] METADATA = ascii(",\"metadata\":");
+    private static final byte[] TRANSIENT = ascii(",\"transient\":");
     private static final byte[] PAYLOAD = ascii(",\"payload\":");
     private static final byte[] END = ascii("}");
 
@@ -131,15 +133,8 @@ public final class Content {
 
     /// For `display_data` and `update_display_data`.
     public static byte[] display(byte[] dataJson, byte[] metadataJson, Optional<String> displayId) {
-        return Json.object(json -> {
-            raw(json, "data", dataJson);
-            raw(json, "metadata", metadataJson);
-            json.writeObjectFieldStart("transient");
-            if (displayId.isPresent()) {
-                json.writeStringField("display_id", displayId.get());
-            }
-            json.writeEndObject();
-        });
+        byte[] about = displayId.map(id -> Json.object(json -> json.writeStringField("display_id", id))).orElse(EMPTY);
+        return joined(DATA, dataJson, METADATA, metadataJson, TRANSIENT, about, END);
     }
 
     public static byte[] clearOutput(boolean wait) {
