@@ -37,10 +37,12 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.addAll(FLAGS);
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
-        // It looks after what is left of locks every 10 s, and not four times a second.
+        // It looks after what is left of locks every 10 s, and not four times a second. For the few methods that its second
+        // compiler is for, the first one need not write profiles.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:-AOTReplayTraining",
                 "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
+                "-XX:-C1UpdateMethodData", "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
                 "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));
         words.addAll(kernel("{connection_file}"));

@@ -24,8 +24,9 @@ record Program(Path jar) {
     static final String WORKER = "worker/python/";
     /// Of this machine, beside the jar.
     static final String SQLITE = "libsqlitejdbc.so";
-    /// For the JVM's compilers, beside the jar.
+    /// For the JVM's compilers, beside the jar: what they compile, and when.
     static final String DIRECTIVES = "compiler/directives.json";
+    static final String COMMANDS = "compiler/commands";
     private static final String COMPILER = "compiler/";
     private static final String LIBRARIES = "org/sqlite/native/Linux/";
     private static final String LOGOS = "kernelspec/";

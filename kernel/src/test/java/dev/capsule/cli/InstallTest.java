@@ -68,6 +68,7 @@ class InstallTest {
         String cache = "capsule-" + Runtime.version() + ".aot";
         assertEquals(List.of(".local/share/capsule/" + release + "/" + cache,
                 ".local/share/capsule/" + release + "/capsule.jar",
+                ".local/share/capsule/" + release + "/compiler/commands",
                 ".local/share/capsule/" + release + "/compiler/directives.json",
                 ".local/share/capsule/" + release + "/libsqlitejdbc.so",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__init__.py",
@@ -97,6 +98,8 @@ class InstallTest {
                     "-XX:-AOTReplayTraining",
                     "-XX:AsyncDeflationInterval=10000",
                     "-XX:ServiceThreadCleanupInterval=10000",
+                    "-XX:-C1UpdateMethodData",
+                    "-XX:CompileCommandFile=%s/.local/share/capsule/%s/compiler/commands",
                     "-XX:CompilerDirectivesFile=%s/.local/share/capsule/%s/compiler/directives.json",
                     "-XX:-DisplayVMOutput",
                     "-jar",
@@ -121,7 +124,7 @@ class InstallTest {
                   }
                 }
                 """.formatted(System.getProperty("java.home"), home, release, cache, home, release, home,
-                release),
+                release, home, release),
                 Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
@@ -664,7 +667,7 @@ class InstallTest {
         try (var out = new JarOutputStream(Files.newOutputStream(file), manifest)) {
             for (String name : List.of("worker/python/capsule_worker/__init__.py",
                     "worker/python/capsule_worker/__main__.py", "kernelspec/logo-32x32.png",
-                    "kernelspec/logo-svg.svg", "compiler/directives.json",
+                    "kernelspec/logo-svg.svg", "compiler/commands", "compiler/directives.json",
                     "org/sqlite/native/Linux/"
                             + (System.getProperty("os.arch").equals("aarch64") ? "aarch64" : "x86_64")
                             + "/libsqlitejdbc.so")) {

@@ -28,6 +28,17 @@ class MainTest {
         assertTrue(said.startsWith("4 compiler directives added"), said);
     }
 
+    /// Of what it does not understand in this file, it says nothing either.
+    @Test
+    void theJvmUnderstandsItsCommands() throws Exception {
+        var file = Path.of(Main.class.getResource("/" + Program.COMMANDS).toURI());
+        String said = java("-XX:CompileCommandFile=" + file, "-version");
+        for (String packages : List.of("dev/capsule/*", "com/fasterxml/*")) {
+            assertTrue(said.contains("CompileThresholdScaling %s.* double CompileThresholdScaling = 0.200000"
+                    .formatted(packages)), said);
+        }
+    }
+
     private static String java(String... arguments) throws Exception {
         var command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
         command.addAll(List.of(arguments));
