@@ -23,6 +23,8 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
     /// What is encoded at once, in bytes: a multiple of 3.
     private static final int BASE64_PIECE = 24 << 10;
 
+    private static final byte[] NOTHING = {};
+
     /// @throws FrameException if the lists differ in length, or what is to be JSON is not
     public MimeBundle {
         mimes = List.copyOf(mimes);
@@ -55,10 +57,25 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
 
     /// @return Jupyter's `data`: a JSON object of the values by MIME type
     public byte[] dataJson() {
+        return dataJson(NOTHING, NOTHING);
+    }
+
+    /// How long it is without escapes, in bytes.
+    public long dataBytes() {
+        long bytes = 2;
+        for (int i = 0; i < mimes.size(); i++) {
+            int length = values.get(i).length;
+            bytes += mimes.get(i).length() + 6 + (forms.get(i) == Form.BASE64 ? base64Length(length) : length);
+        }
+        return bytes;
+    }
+
+    /// @return Jupyter's `data` between what stands before and after it
+    public byte[] dataJson(byte[] before, byte[] after) {
         int count = mimes.size();
         var names = new ArrayList<byte[]>(count);
         var ready = new ArrayList<byte[]>(count);
-        int length = 2 + Math.max(0, count - 1);
+        int length = before.length + 2 + Math.max(0, count - 1) + after.length;
         for (int i = 0; i < count; i++) {
             byte[] value = values.get(i);
             names.add(Encoding.jsonString(mimes.get(i).getBytes(StandardCharsets.UTF_8)));
@@ -70,7 +87,7 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
             length = Math.addExact(length, names.get(i).length + 1 + bytes);
         }
         // Of the right size at once, for it may be a large image: the heap is small.
-        var json = ByteBuffer.allocate(length).put((byte) '{');
+        var json = ByteBuffer.allocate(length).put(before).put((byte) '{');
         for (int i = 0; i < count; i++) {
             if (i > 0) {
                 json.put((byte) ',');
@@ -84,7 +101,7 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
                 json.put(ready.get(i));
             }
         }
-        return json.put((byte) '}').array();
+        return json.put((byte) '}').put(after).array();
     }
 
     private static int base64Length(int bytes) {

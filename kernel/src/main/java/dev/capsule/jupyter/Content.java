@@ -17,6 +17,7 @@ public final class Content {
     private static final byte[] BUSY = ascii("{\"execution_state\":\"busy\"}");
     private static final byte[] IDLE = ascii("{\"execution_state\":\"idle\"}");
     private static final byte[] DATA = ascii("{\"data\":");
+    private static final byte[] FOUND = ascii("{\"status\":\"ok\",\"found\":true,\"data\":");
     private static final byte[] METADATA = ascii(",\"metadata\":");
     private static final byte[] TRANSIENT = ascii(",\"transient\":");
     private static final byte[] PAYLOAD = ascii(",\"payload\":");
@@ -36,6 +37,13 @@ public final class Content {
     /// JupyterLab would show it beside a cell that was not run.
     public static byte[] aborted() {
         return ascii("{\"status\":\"aborted\"}");
+    }
+
+    /// A JSON object of values by MIME type.
+    @FunctionalInterface
+    public interface Data {
+        /// @return it between what stands before and after it, in one array: it may be a large image
+        byte[] between(byte[] before, byte[] after);
     }
 
     /// What a kernel is doing, in `status` messages.
@@ -111,12 +119,11 @@ public final class Content {
         });
     }
 
-    public static byte[] executeResult(int executionCount, byte[] dataJson, byte[] metadataJson) {
-        return joined(ascii("{\"execution_count\":" + executionCount + ",\"data\":"), dataJson,
-                METADATA, metadataJson, END);
+    public static byte[] executeResult(int executionCount, Data data, byte[] metadataJson) {
+        return data.between(ascii("{\"execution_count\":" + executionCount + ",\"data\":"),
+                joined(METADATA, metadataJson, END));
     }
 
-    /// One array for what may be an image.
     private static byte[] joined(byte[]... parts) {
         int length = 0;
         for (byte[] part : parts) {
@@ -132,9 +139,9 @@ public final class Content {
     }
 
     /// For `display_data` and `update_display_data`.
-    public static byte[] display(byte[] dataJson, byte[] metadataJson, Optional<String> displayId) {
+    public static byte[] display(Data data, byte[] metadataJson, Optional<String> displayId) {
         byte[] about = displayId.map(id -> Json.object(json -> json.writeStringField("display_id", id))).orElse(EMPTY);
-        return joined(DATA, dataJson, METADATA, metadataJson, TRANSIENT, about, END);
+        return data.between(DATA, joined(METADATA, metadataJson, TRANSIENT, about, END));
     }
 
     public static byte[] clearOutput(boolean wait) {
@@ -208,13 +215,14 @@ public final class Content {
         });
     }
 
-    public static byte[] inspect(boolean found, byte[] dataJson, byte[] metadataJson) {
-        return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeBooleanField("found", found);
-            raw(json, "data", dataJson);
-            raw(json, "metadata", metadataJson);
-        });
+    /// For what was found.
+    public static byte[] inspect(Data data, byte[] metadataJson) {
+        return data.between(FOUND, joined(METADATA, metadataJson, END));
+    }
+
+    /// For nothing.
+    public static byte[] inspect() {
+        return ascii("{\"status\":\"ok\",\"found\":false,\"data\":{},\"metadata\":{}}");
     }
 
     /// @param status `complete`, `incomplete`, `invalid` or `unknown`

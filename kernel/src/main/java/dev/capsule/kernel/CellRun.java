@@ -64,7 +64,7 @@ final class CellRun implements ExecutionListener {
         result.ifPresent(display -> {
             result = Optional.empty();
             exchange.publishOutput("execute_result",
-                    Content.executeResult(executionCount, display.dataJson(), display.metadataJson()));
+                    Content.executeResult(executionCount, display::dataJson, display.metadataJson()));
             if (request.storeHistory()) {
                 display.plainText().ifPresent(whenShown);
             }
@@ -89,14 +89,14 @@ final class CellRun implements ExecutionListener {
     public synchronized void display(Display display) {
         showResult();
         exchange.publishOutput("display_data",
-                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+                Content.display(display::dataJson, display.metadataJson(), display.displayId()));
     }
 
     @Override
     public synchronized void updateDisplay(Display display) {
         showResult();
         exchange.publishOutput("update_display_data",
-                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+                Content.display(display::dataJson, display.metadataJson(), display.displayId()));
     }
 
     @Override

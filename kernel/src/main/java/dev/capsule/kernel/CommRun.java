@@ -32,13 +32,13 @@ final class CommRun implements ExecutionListener {
     @Override
     public void display(Display display) {
         exchange.publishOutput("display_data",
-                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+                Content.display(display::dataJson, display.metadataJson(), display.displayId()));
     }
 
     @Override
     public void updateDisplay(Display display) {
         exchange.publishOutput("update_display_data",
-                Content.display(display.dataJson(), display.metadataJson(), display.displayId()));
+                Content.display(display::dataJson, display.metadataJson(), display.displayId()));
     }
 
     @Override

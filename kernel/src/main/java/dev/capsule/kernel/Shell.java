@@ -286,8 +286,8 @@ final class Shell {
 
     private static byte[] inspect(Optional<Answers.Inspection> answer) {
         return answer.filter(Answers.Inspection::found).map(Answers.Inspection::display)
-                .map((Display display) -> Content.inspect(true, display.dataJson(), display.metadataJson()))
-                .orElseGet(() -> Content.inspect(false, Content.empty(), Content.empty()));
+                .map((Display display) -> Content.inspect(display::dataJson, display.metadataJson()))
+                .orElseGet(Content::inspect);
     }
 
     private static byte[] isComplete(Optional<Answers.Completeness> answer) {

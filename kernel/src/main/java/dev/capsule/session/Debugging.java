@@ -100,7 +100,7 @@ final class Debugging {
         }
         return response.bundle().map(bundle -> {
             var display = outlet.display(bundle, Optional.empty());
-            return response.showing(display.dataJson(), display.metadataJson());
+            return response.showing(display.bundle().dataJson(), display.metadataJson());
         }).orElseGet(() -> response.showing(EMPTY, EMPTY));
     }
 

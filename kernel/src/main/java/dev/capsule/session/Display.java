@@ -5,14 +5,17 @@ import java.util.Optional;
 
 /// Something to show.
 ///
-/// @param dataJson Jupyter's `data`, a JSON object of values by MIME type
-/// @param metadataJson a JSON object
+/// @param bundle what of it may leave
 /// @param displayId by which it may be updated later
-/// @param plainText the value of `text/plain`, if there is one
-public record Display(byte[] dataJson, byte[] metadataJson, Optional<String> displayId,
-        Optional<String> plainText) {
+/// @param plainText the value of `text/plain` as it was, if there is one
+public record Display(MimeBundle bundle, Optional<String> displayId, Optional<String> plainText) {
+    /// @return Jupyter's `data`, a JSON object of values by MIME type, between what stands before and after it
+    public byte[] dataJson(byte[] before, byte[] after) {
+        return bundle.dataJson(before, after);
+    }
 
-    static Display of(MimeBundle bundle, Optional<String> displayId) {
-        return new Display(bundle.dataJson(), bundle.metadata(), displayId, bundle.plainText());
+    /// @return a JSON object
+    public byte[] metadataJson() {
+        return bundle.metadata();
     }
 }

@@ -150,7 +150,7 @@ final class Metered implements ExecutionListener {
     }
 
     private static long bytes(Display display) {
-        return (long) MESSAGE_BYTES + display.dataJson().length + display.metadataJson().length;
+        return MESSAGE_BYTES + display.bundle().dataBytes() + display.metadataJson().length;
     }
 
     @Override

@@ -63,12 +63,9 @@ final class Outlet {
 
     Display display(MimeBundle bundle, Optional<String> displayId) {
         return switch (profile.outputs().mimeTypes()) {
-            case MimeTypes.Every() -> Display.of(bundle, displayId);
-            case MimeTypes.Only(var forms) -> {
-                var released = released(bundle, forms);
-                // The history keeps what the value was, without the note.
-                yield new Display(released.dataJson(), released.metadata(), displayId, bundle.plainText());
-            }
+            case MimeTypes.Every() -> new Display(bundle, displayId, bundle.plainText());
+            // The history keeps what the value was, without the note.
+            case MimeTypes.Only(var forms) -> new Display(released(bundle, forms), displayId, bundle.plainText());
         };
     }
 
@@ -158,8 +155,9 @@ final class Outlet {
     }
 
     private static Display text(String text) {
-        return Display.of(new MimeBundle(List.of(TEXT_PLAIN), List.of(MimeBundle.Form.TEXT),
-                List.of(text.getBytes(StandardCharsets.UTF_8)), new byte[]{'{', '}'}), Optional.empty());
+        return new Display(new MimeBundle(List.of(TEXT_PLAIN), List.of(MimeBundle.Form.TEXT),
+                List.of(text.getBytes(StandardCharsets.UTF_8)), new byte[]{'{', '}'}), Optional.empty(),
+                Optional.of(text));
     }
 
     /// The note that takes the place of what is withheld.

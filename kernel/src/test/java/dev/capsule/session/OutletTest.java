@@ -52,7 +52,7 @@ class OutletTest {
     }
 
     private static Map<?, ?> data(Outlet outlet, String... typesAndTexts) {
-        return json(outlet.display(bundle("{}", typesAndTexts), Optional.empty()).dataJson());
+        return json(outlet.display(bundle("{}", typesAndTexts), Optional.empty()).bundle().dataJson());
     }
 
     private static String withheld(String what, String profile) {
@@ -64,7 +64,8 @@ class OutletTest {
     void whereEveryTypeMayLeaveTheBytesPassAsTheyAre() {
         var bundle = bundle("{\"isolated\":true}", "application/javascript", "x", "text/html", "<b>");
         var display = OPEN.display(bundle, Optional.of("id"));
-        assertEquals("{\"application/javascript\":\"x\",\"text/html\":\"<b>\"}", new String(display.dataJson(), UTF_8));
+        assertEquals("{\"application/javascript\":\"x\",\"text/html\":\"<b>\"}",
+                new String(display.bundle().dataJson(), UTF_8));
         assertSame(bundle.metadata(), display.metadataJson());
         assertEquals(Optional.of("id"), display.displayId());
         byte[] expressions = "{\"a\" : 1}".getBytes(UTF_8);
@@ -116,7 +117,7 @@ class OutletTest {
         var display = DEFAULT.display(bundle("{}", "text/plain", "IntSlider(value=0)",
                 "application/vnd.jupyter.widget-view+json", "{}"), Optional.empty());
         assertEquals(Map.of("text/plain", "IntSlider(value=0)\n"
-                + withheld("application/vnd.jupyter.widget-view+json", "default")), json(display.dataJson()));
+                + withheld("application/vnd.jupyter.widget-view+json", "default")), json(display.bundle().dataJson()));
         assertEquals(Optional.of("IntSlider(value=0)"), display.plainText());
     }
 
@@ -260,7 +261,7 @@ class OutletTest {
         assertEquals(
                 List.of(Map.of("text/plain", withheld("the payload set_next_input", "default") + "\n\nx = 1"),
                         Map.of("text/plain", withheld("the payload edit_magic", "default"))),
-                released.shown().stream().map(display -> json(display.dataJson())).toList());
+                released.shown().stream().map(display -> json(display.bundle().dataJson())).toList());
     }
 
     @Test
