@@ -24,12 +24,10 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
 
     /// Small heap and tables, one collector thread, no shared performance file, and no language but English: 60 MB of memory
     /// instead of 90. New objects have 3.2 MB, and those that a collection finds alive as much again: an image must not come
-    /// among the old ones, which are collected only when there are many. What is in the JVM's archive stays
-    /// where it was made for, and so is the same memory in all kernels. The launcher `kernelspec/capsule` uses the same.
+    /// among the old ones, which are collected only when there are many. The launcher `kernelspec/capsule` uses the same.
     static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms13m", "-Xmn9600k",
             "-XX:SurvivorRatio=1", "-Xmx768m", "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
-            "-XX:+UnlockDiagnosticVMOptions", "-XX:ArchiveRelocationMode=0", "-Djava.locale.providers=FALLBACK",
-            "--enable-native-access=ALL-UNNAMED");
+            "-Djava.locale.providers=FALLBACK", "--enable-native-access=ALL-UNNAMED");
 
     List<String> words() {
         var words = new ArrayList<String>();
@@ -39,7 +37,8 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
         // It looks after what is left of locks every 10 s, and not four times a second. For the few methods that its second
         // compiler is for, the first one need not write profiles.
-        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:-AOTReplayTraining",
+        words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
+                "-XX:-AOTReplayTraining",
                 "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
                 "-XX:-C1UpdateMethodData", "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),

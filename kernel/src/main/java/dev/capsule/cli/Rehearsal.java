@@ -85,7 +85,7 @@ final class Rehearsal {
         command.addAll(Argv.FLAGS);
         // What is run often is not noted, as [Argv] wants nothing of it.
         command.addAll(
-                List.of("-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft,
+                List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft,
                         "-jar", argv.jar().toString()));
         command.addAll(argv.kernel(connection.toString()));
         command.addAll(List.of(KernelCommand.REHEARSE, "yes"));

@@ -117,7 +117,7 @@ final class Shell {
             }
             busy = true;
         }
-        next();
+        next(() -> {});
     }
 
     private void passOn(Turn turn) {
@@ -142,55 +142,87 @@ final class Shell {
         session.interrupt(subshell.orElseThrow());
     }
 
-    private void next() {
-        iopub.together(this::giveTurns);
+    /// @param ending says what came of the last turn
+    private void next(Runnable ending) {
+        iopub.together(() -> giveTurns(new Once(ending)));
+    }
+
+    /// What is said when the worker has the next cell, which it runs meanwhile, or else at once.
+    private static final class Once implements Runnable {
+        private final Runnable saying;
+        private boolean said;
+
+        Once(Runnable saying) {
+            this.saying = saying;
+        }
+
+        @Override
+        public void run() {
+            if (!said) {
+                said = true;
+                saying.run();
+            }
+        }
     }
 
     /// Gives turns until one is not finished at once: its end gives the next.
-    private void giveTurns() {
+    private void giveTurns(Once ending) {
         boolean finished = true;
         while (finished) {
-            Turn turn;
-            synchronized (this) {
-                turn = waiting.poll();
-                busy = turn != null;
-                if (ended && !busy) {
-                    session.endSubshell(subshell.orElseThrow());
-                }
+            var turn = nextTurn();
+            if (turn.isEmpty()) {
+                // Before another thread can give a turn.
+                ending.run();
+                turn = nextTurnOrRest();
             }
-            if (turn == null) {
-                return;
-            }
-            finished = take(turn);
+            finished = turn.isPresent() && take(turn.get(), ending);
         }
     }
 
-    /// @return whether the request is answered; otherwise [#next] is called when it is
-    private boolean take(Turn turn) {
-        var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
-        if (turn.aborted() || (isEnded() && turn.executes())) {
-            exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
-            exchange.close();
-            return true;
+    private synchronized Optional<Turn> nextTurn() {
+        return Optional.ofNullable(waiting.poll());
+    }
+
+    private synchronized Optional<Turn> nextTurnOrRest() {
+        var turn = nextTurn();
+        busy = turn.isPresent();
+        if (ended && !busy) {
+            session.endSubshell(subshell.orElseThrow());
         }
+        return turn;
+    }
+
+    /// @return whether the request is answered; otherwise [#next] is called when it is
+    private boolean take(Turn turn, Once ending) {
+        var exchange = new Exchange(turn.message(), turn.shell(), wire, iopub);
         try {
+            if (turn.aborted() || (isEnded() && turn.executes())) {
+                ending.run();
+                exchange.reply(turn.asks() ? unanswered(turn) : Content.aborted());
+                exchange.close();
+                return true;
+            }
             if (isEnded()) {
                 throw Shells.unknown(subshell.orElseThrow());
             }
+            var request = Request.parse(turn.message());
             if (!turn.executes()) {
+                ending.run();
                 exchange.open();
             }
-            boolean answered = answer(turn, exchange, Request.parse(turn.message()));
+            boolean answered = answer(turn, exchange, request, ending);
             if (!answered && isEnded()) {
                 // Who ended the shell may have come too early to interrupt what has just begun.
                 session.interrupt(subshell.orElseThrow());
             }
             return answered;
         } catch (WireException e) {
+            ending.run();
             LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
             refuse(turn, exchange, "BadRequest", e.getMessage());
             return true;
         } catch (RuntimeException e) {
+            ending.run();
             // Of ours; the next requests must not wait for ever for it.
             LOG.log(Level.ERROR, "answering " + turn.message().header().msgType(), e);
             refuse(turn, exchange, "InternalError", e.toString());
@@ -211,11 +243,11 @@ final class Shell {
         exchange.close();
     }
 
-    private boolean answer(Turn turn, Exchange exchange, Request request) {
+    private boolean answer(Turn turn, Exchange exchange, Request request, Once ending) {
         switch (request) {
             case Request.Execute execute -> {
                 checkTransaction(execute);
-                execute(turn, exchange, execute);
+                execute(turn, exchange, execute, ending);
             }
             case Request.Complete(var code, var cursorPos) -> session.complete(subshell, code, cursorPos,
                     answer -> finish(exchange, complete(answer, cursorPos)));
@@ -256,7 +288,7 @@ final class Shell {
                     message.buffers().size(), CommRequest.MAX_BUFFERS));
         }
         return session.comm(subshell, new CommRequest(kind, commId, target, message.header().msgId(), message.content(),
-                message.metadata(), message.buffers()), new CommRun(exchange, this::next));
+                message.metadata(), message.buffers()), new CommRun(exchange, () -> next(() -> {})));
     }
 
     private static boolean closed(Exchange exchange) {
@@ -265,9 +297,10 @@ final class Shell {
     }
 
     private void finish(Exchange exchange, byte[] reply) {
-        exchange.reply(reply);
-        exchange.close();
-        next();
+        next(() -> {
+            exchange.reply(reply);
+            exchange.close();
+        });
     }
 
     /// Nobody waits for the answer any more.
@@ -301,7 +334,7 @@ final class Shell {
         });
     }
 
-    private void execute(Turn turn, Exchange exchange, Request.Execute request) {
+    private void execute(Turn turn, Exchange exchange, Request.Execute request, Once ending) {
         // In and Out, which count the main shell's cells, would have two of one count.
         boolean remembered = request.storeHistory() && subshell.isEmpty();
         if (request.storeHistory()) {
@@ -310,6 +343,7 @@ final class Shell {
         Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
         if (!warned && !request.silent()) {
             warned = true;
+            ending.run();
             warnings.get().forEach(warning -> exchange.stream("stderr",
                     "[Capsule: %s]\n".formatted(warning).getBytes(StandardCharsets.UTF_8)));
         }
@@ -327,6 +361,7 @@ final class Shell {
             if (remembered) {
                 history.add(count, request.code());
             }
+            ending.run();
         });
     }
 
@@ -359,8 +394,7 @@ final class Shell {
     }
 
     private void finish(CellRun run, byte[] reply) {
-        run.end(reply);
-        next();
+        next(() -> run.end(reply));
     }
 
     /// Everything keeps its turn.
