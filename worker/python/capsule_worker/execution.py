@@ -49,9 +49,14 @@ class Compiler:
             try:
                 gc.disable()
                 code = self._compile(text, filename)
+            except SyntaxError:
+                sources.passes(filename)
+                raise
             finally:
                 if collecting:
                     gc.enable()
+            if not sources.defines(*(part for part in (code.body, code.last) if part is not None)):
+                sources.passes(filename)
             if len(text) <= _MAX_CACHED_CHARS:
                 self._cache[text] = code
                 if len(self._cache) > _MAX_CACHED:

@@ -1,16 +1,25 @@
 """The texts of cells as files that are in no folder: for tracebacks, warnings, debuggers and inspect.getsource().
 
-A name depends on the text alone, since code compiled once may run in several cells.
+A name depends on the text alone, since code compiled once may run in several cells. A text that defines something is kept for
+ever; of the others, those that ran last.
 """
 
 import sys
 from binascii import crc32
+from collections import OrderedDict
+from types import CodeType
 
 _names = {}  # by text
 _texts = {}  # by name
 _counts = {}  # by name: the execution count under which the text ran last
 _compiled = {}  # by name: what a client sent, where it is compiled as something else
+_passing = OrderedDict()  # the names of those that define nothing, the one that ran last at the end
 _told = None
+
+_MAX_PASSING = 1_000
+
+# What does not outlive the code that it is in.
+_PASSING = ("<listcomp>", "<setcomp>", "<dictcomp>")
 
 
 def watch_imports(watch):
@@ -41,6 +50,38 @@ def compiled(name, text):
         _told(name, text)
 
 
+def defines(*codes):
+    """Whether what is defined in one of these may outlive it."""
+    for code in codes:
+        for constant in code.co_consts:
+            if type(constant) is CodeType and (constant.co_name not in _PASSING or defines(constant)):
+                return True
+    return False
+
+
+def passes(name):
+    """The text of this name, which has just been compiled, defines nothing. The names that are forgotten for it."""
+    _passing[name] = None
+    _passing.move_to_end(name)
+    forgotten = []
+    while len(_passing) > _MAX_PASSING:
+        old, _ = _passing.popitem(last=False)
+        _forget(old)
+        forgotten.append(old)
+    return forgotten
+
+
+def _forget(name):
+    _names.pop(_texts.pop(name, None), None)
+    _counts.pop(name, None)
+    _compiled.pop(name, None)
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        linecache.cache.pop(name, None)
+        # Of IPython, which restores from it what linecache was made to forget.
+        getattr(linecache, "_ipython_cache", {}).pop(name, None)
+
+
 def watch(told):
     """Has told(name, text) called for each text that gets a name, or nothing for None."""
     global _told
@@ -60,6 +101,10 @@ def lines_left_out(name):
 
 def ran(name, count):
     _counts[name] = count
+    try:
+        _passing.move_to_end(name)
+    except KeyError:
+        pass  # it defines something
 
 
 def title(name):

@@ -1,6 +1,7 @@
 """Cells: results, namespace, tracebacks, user expressions, help, limits."""
 
 import os
+import re
 import tempfile
 import unittest
 
@@ -52,6 +53,26 @@ class Results(Cells):
             "class A:\n    def _repr_html_(self): return '<b>'\n    def __repr__(self): return 'a'\nA()"
         )
         self.assertEqual(data(*cell.emitted("result")[0]), {"text/html": "<b>", "text/plain": "a"})
+
+    def test_are_remembered_for_as_long_as_they_may_be_wanted(self):
+        # The text of every cell was kept for ever: 60 MB after 150,000 different ones, and each traceback looked at all.
+        kept = "\n".join(
+            [
+                "import linecache",
+                "from capsule_worker import sources",
+                "cells = [name for name in linecache.cache if name.startswith(('<cell-', '<ipython-input-'))]",
+                "max(len(sources._names), len(sources._counts), len(sources._compiled), len(cells))",
+            ]
+        )
+        self.run_cell("import inspect\ndef first():\n    return [n for n in (1, 2)]")
+        self.fail_cell("def")
+        before = int(self.result(kept))
+        for number in range(1_100):
+            self.run_cell(f"n = [{number} for one in (1,)]")
+        self.assertLessEqual(int(self.result(kept)), before + 1_001)
+        self.assertEqual("'def first():\\n    return [n for n in (1, 2)]\\n'", self.result("inspect.getsource(first)"))
+        traceback = "".join(self.fail_cell("one = 1 / 0").traceback)
+        self.assertIn("one = 1 / 0", re.sub(r"\x1b\[[0-9;]*m", "", traceback))
 
     def test_come_after_what_was_printed(self):
         self.assertEqual([event[0] for event in self.run_cell("print(1)\n2").events], ["stdout", "result"])

@@ -13,6 +13,7 @@ from IPython.core.macro import Macro
 from IPython.core.prefilter import PrefilterManager
 from IPython.core.splitinput import line_split
 
+from .. import sources
 from .warned import Warned
 
 # IPython compiles a cell's text up to three times, and each time tells what Python warns of.
@@ -24,6 +25,7 @@ class _Read(local):
 
     text = None
     is_async = False
+    defines = True
     flags = 0
     # Given away once, for whoever gets it may change it.
     tree = None
@@ -113,12 +115,19 @@ class Reader:
                 gc.enable()
         _read.text, _read.flags, _read.tree = text, compiler.flags, tree
         _read.is_async = bool(code.co_flags & CO_COROUTINE)
+        _read.defines = sources.defines(code)
         return True
 
     @staticmethod
     def is_async(text):
         """Whether it awaits something, None if that is not known."""
         return _read.is_async if _read.text is text else None
+
+
+    @staticmethod
+    def defines(text):
+        """Whether it may define what outlives it."""
+        return _read.defines if _read.text == text else True
 
 
 class Parser(CachingCompiler):

@@ -223,6 +223,9 @@ class Compiler(Parser):
     def get_code_name(self, raw_code, transformed_code, number):
         name = super().get_code_name(raw_code, transformed_code, number)
         sources.compiled(name, raw_code or transformed_code)
+        if not Reader.defines(transformed_code):
+            for forgotten in sources.passes(name):
+                self._filename_map.pop(forgotten, None)
         return name
 
 

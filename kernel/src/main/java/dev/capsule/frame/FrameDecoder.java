@@ -55,13 +55,22 @@ public final class FrameDecoder {
 
     /// Drops what has come of a frame, and much room for it: its sender is gone. Another may go on in the same encoding.
     public void reset() {
-        if (arena.isPresent() && bytes.capacity() > KEPT_BYTES) {
-            bytes = ByteBuffer.allocate(INITIAL_BYTES);
-            arena.get().close();
-            arena = Optional.empty();
+        if (bytes.capacity() > KEPT_BYTES) {
+            free();
         }
         start = 0;
         end = 0;
+    }
+
+    /// Gives back all room; it is of no more use.
+    public void close() {
+        free();
+    }
+
+    private void free() {
+        bytes = ByteBuffer.allocate(INITIAL_BYTES);
+        arena.ifPresent(Arena::close);
+        arena = Optional.empty();
     }
 
     /// The next whole frame; empty when more bytes are needed. A worker's `hello` sets the encoding of all that follows.

@@ -56,8 +56,11 @@ final class CellRun implements ExecutionListener {
     /// The reply goes first: who waits for it has it a little earlier, and who watches gets the result with the end.
     synchronized void end(byte[] reply) {
         exchange.reply(reply);
-        showResult();
-        exchange.close();
+        try {
+            showResult();
+        } finally {
+            exchange.close();
+        }
     }
 
     private void showResult() {

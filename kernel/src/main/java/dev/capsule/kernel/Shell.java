@@ -158,9 +158,15 @@ final class Shell {
 
         @Override
         public void run() {
-            if (!said) {
-                said = true;
+            if (said) {
+                return;
+            }
+            said = true;
+            try {
                 saying.run();
+            } catch (RuntimeException e) {
+                // Of ours; it is no fault of the turn that comes next.
+                LOG.log(Level.ERROR, "telling what came of a turn", e);
             }
         }
     }

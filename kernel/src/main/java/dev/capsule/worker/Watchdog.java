@@ -6,8 +6,8 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.LockSupport;
 
-/// Looks after what workers use up. Its thread, `watchdog`, waits until a worker is busy, or has left something running;
-/// it takes a few percent of a processor at the most.
+/// Looks after what workers use up, and after the kernel's own heap, which grows by what they say. Its thread, `watchdog`,
+/// waits until a worker is busy, or has left something running; it takes a few percent of a processor at the most.
 final class Watchdog {
     private static final Logger LOG = System.getLogger(Watchdog.class.getName());
     private static final Set<Ward> WARDS = ConcurrentHashMap.newKeySet();
@@ -32,7 +32,9 @@ final class Watchdog {
     }
 
     private static void run() {
+        var heap = new Heap();
         while (true) {
+            heap.tidy();
             long nanos = Long.MAX_VALUE;
             for (var ward : WARDS) {
                 nanos = Math.min(nanos, turn(ward));

@@ -420,7 +420,7 @@ public final class WorkerProcess {
         orders.close();
         wake.close();
         descriptors.forEach(Posix::close);
-        decoder.reset();
+        decoder.close();
     }
 
     private void launch() throws IOException {
