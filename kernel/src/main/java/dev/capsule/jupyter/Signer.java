@@ -14,6 +14,7 @@ import java.util.Set;
 public final class Signer {
     /// As many digests as jupyter_client's Session remembers.
     private static final int REMEMBERED_SIGNATURES = 65_536;
+    private static final int REMEMBERED_DIGITS = 16;
 
     private static final byte[] UNSIGNED = {};
     private static final byte[] HEX_DIGITS = "0123456789abcdef".getBytes(StandardCharsets.US_ASCII);
@@ -21,9 +22,10 @@ public final class Signer {
     private final boolean signing;
     private final ThreadLocal<Hmac> hmac;
 
-    // Guarded by itself: the replay guard, oldest signature first in the queue.
-    private final Set<String> seen = new HashSet<>();
-    private final ArrayDeque<String> seenInOrder = new ArrayDeque<>();
+    // Guarded by itself: the replay guard, oldest signature first in the queue. Of each, the first digits are enough: nobody
+    // can make others that begin with the same.
+    private final Set<Long> seen = new HashSet<>();
+    private final ArrayDeque<Long> seenInOrder = new ArrayDeque<>();
 
     /// @param scheme `hmac-` and the name of a digest
     /// @param key empty when messages are not signed
@@ -67,10 +69,10 @@ public final class Signer {
         if (!MessageDigest.isEqual(signature, sign(header, parentHeader, metadata, content))) {
             throw new WireException("invalid signature");
         }
-        remember(new String(signature, StandardCharsets.US_ASCII));
+        remember(Long.parseUnsignedLong(new String(signature, 0, REMEMBERED_DIGITS, StandardCharsets.US_ASCII), 16));
     }
 
-    private void remember(String signature) {
+    private void remember(Long signature) {
         synchronized (seen) {
             if (!seen.add(signature)) {
                 throw new WireException("repeated signature");

@@ -26,6 +26,10 @@ final class Snapshots {
     private static final int MAX_INPUTS = 1_000;
     private static final long MAX_INPUT_CHARS = 16 << 20;
 
+    /// Of so many states it is known which cell made them, and which state was before. What is before these is taken
+    /// together from one snapshot to the next.
+    private static final int MAX_STATES = 1_000;
+
     /// So many cells are named one by one.
     private static final int MAX_LISTED = 6;
 
@@ -34,7 +38,7 @@ final class Snapshots {
     /// What one cell after the other has made of the variables of a fresh worker.
     static final class State {
         /// Both absent in the state of a fresh worker.
-        private final @Nullable State before;
+        private @Nullable State before;
         private final @Nullable Ran cell;
         /// The highest count that had been given when it came to be.
         private final int lastCount;
@@ -55,7 +59,18 @@ final class Snapshots {
     ///
     /// @param count empty for one that nobody sees
     /// @param title as messages name it
-    private record Ran(String id, Optional<Integer> count, String title) {}
+    private record Ran(String id, Optional<Integer> count, String title) {
+        private static final String NOBODY = "";
+
+        /// Several cells, of which this was the last.
+        Ran andEarlier() {
+            return new Ran(NOBODY, count, "the cells up to " + title);
+        }
+
+        boolean isSeveral() {
+            return id.equals(NOBODY);
+        }
+    }
 
     record Snapshot(int pid, State state, Instant madeAt) {}
 
@@ -71,6 +86,8 @@ final class Snapshots {
     }
 
     private State present;
+    /// That have been added since all were looked at.
+    private int states;
     /// The cells that are not settled.
     private final Set<String> running = new HashSet<>();
     private int lastCount;
@@ -109,6 +126,35 @@ final class Snapshots {
     void runs(String id, Optional<Integer> count, String title) {
         present = new State(present, new Ran(id, count, title), lastCount);
         running.add(id);
+        if (++states > 2 * MAX_STATES) {
+            states = MAX_STATES;
+            shorten();
+        }
+    }
+
+    private void shorten() {
+        State oldest = present;
+        for (int i = 1; i < MAX_STATES && oldest.before != null; i++) {
+            oldest = oldest.before;
+        }
+        var newest = oldest.before;
+        if (newest == null || newest.cell == null || newest.cell.isSeveral()) {
+            return;
+        }
+        boolean hadSnapshot = false;
+        State base = newest;
+        while (base.before != null && of(base).isEmpty()) {
+            if (base.cell != null && running.contains(base.cell.id())) {
+                return;
+            }
+            hadSnapshot |= base.hadSnapshot;
+            base = base.before;
+        }
+        if (base != newest) {
+            var several = new State(base, newest.cell.andEarlier(), newest.lastCount);
+            several.hadSnapshot = hadSnapshot;
+            oldest.before = several;
+        }
     }
 
     void settled(String id) {
@@ -198,7 +244,7 @@ final class Snapshots {
     Optional<State> back(int cells) {
         State state = present;
         for (int left = cells; left > 0;) {
-            if (state.before == null || state.cell == null) {
+            if (state.before == null || state.cell == null || state.cell.isSeveral()) {
                 return Optional.empty();
             }
             left -= state.cell.count().isPresent() ? 1 : 0;

@@ -1,6 +1,7 @@
 package dev.capsule.session;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 import java.util.Optional;
@@ -77,5 +78,61 @@ class SnapshotsTest {
     void oneOfAnUnknownCellIsNotKept() {
         runs("a");
         assertEquals(List.of(7), snapshots.made(7, "never"));
+    }
+
+    /// Each cell was remembered for as long as its worker lived: 170 bytes, 600 times a second.
+    @Test
+    void whatIsFarBackAndHasNoSnapshotIsTakenTogether() {
+        snapshots.made(1, "");
+        runMany(10_000);
+        var way = snapshots.from(snapshots.present()).orElseThrow();
+        assertEquals(1, way.to().pid());
+        assertTrue(way.lost().size() <= 2_001, "" + way.lost().size());
+        assertTrue(way.lost().getFirst().startsWith("the cells up to many"), way.lost().getFirst());
+        assertEquals("many9999", way.lost().getLast());
+    }
+
+    @Test
+    void noSnapshotIsForgotten() {
+        snapshots.made(1, "");
+        runMany(500);
+        snapshots.made(2, "many499");
+        runMany(10_000);
+        var way = snapshots.from(snapshots.present()).orElseThrow();
+        assertEquals(2, way.to().pid());
+        assertTrue(way.lost().size() <= 2_001, "" + way.lost().size());
+        snapshots.gone(2);
+        way = snapshots.from(snapshots.present()).orElseThrow();
+        assertEquals(1, way.to().pid());
+        assertTrue(way.snapshotsGone());
+    }
+
+    @Test
+    void noCellIsTakenBackThatIsTakenTogetherWithOthers() {
+        snapshots.made(1, "");
+        for (int number = 1; number <= 5_000; number++) {
+            snapshots.runs("c" + number, Optional.of(number), "In [" + number + "]");
+            snapshots.settled("c" + number);
+        }
+        assertTrue(snapshots.back(900).isPresent());
+        for (int cells = 2_100; cells < 5_100; cells++) {
+            assertEquals(Optional.empty(), snapshots.back(cells));
+        }
+    }
+
+    @Test
+    void aCellThatRunsForLongIsNotTakenForOneThatEnded() {
+        begins("long");
+        runMany(5_000);
+        assertEquals(List.of(1), snapshots.made(1, "many4999"));
+        snapshots.settled("long");
+        runMany(5_000);
+        assertEquals(List.of(), snapshots.made(2, "many4999"));
+    }
+
+    private void runMany(int count) {
+        for (int number = 0; number < count; number++) {
+            runs("many" + number);
+        }
     }
 }
