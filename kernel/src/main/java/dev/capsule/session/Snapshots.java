@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
@@ -64,7 +65,7 @@ final class Snapshots {
 
         /// Several cells, of which this was the last.
         Ran andEarlier() {
-            return new Ran(NOBODY, count, "the cells up to " + title);
+            return isSeveral() ? this : new Ran(NOBODY, count, "the cells up to " + title);
         }
 
         boolean isSeveral() {
@@ -133,28 +134,30 @@ final class Snapshots {
     }
 
     private void shorten() {
-        State oldest = present;
-        for (int i = 1; i < MAX_STATES && oldest.before != null; i++) {
-            oldest = oldest.before;
+        State later = present;
+        for (int i = 1; i < MAX_STATES && later.before != null; i++) {
+            later = later.before;
         }
-        var newest = oldest.before;
-        if (newest == null || newest.cell == null || newest.cell.isSeveral()) {
-            return;
-        }
-        boolean hadSnapshot = false;
-        State base = newest;
-        while (base.before != null && of(base).isEmpty()) {
-            if (base.cell != null && running.contains(base.cell.id())) {
-                return;
+        var shown = kept.stream().map(Snapshot::state).collect(Collectors.toSet());
+        for (State base = later.before; base != null; later = base, base = base.before) {
+            var newest = base;
+            boolean hadSnapshot = false;
+            while (base.before != null && !shown.contains(base)) {
+                if (running.contains(cell(base).id())) {
+                    return;
+                }
+                hadSnapshot |= base.hadSnapshot;
+                base = base.before;
             }
-            hadSnapshot |= base.hadSnapshot;
-            base = base.before;
+            if (base != newest && base != newest.before) {
+                later.before = new State(base, cell(newest).andEarlier(), newest.lastCount);
+                later.before.hadSnapshot = hadSnapshot;
+            }
         }
-        if (base != newest) {
-            var several = new State(base, newest.cell.andEarlier(), newest.lastCount);
-            several.hadSnapshot = hadSnapshot;
-            oldest.before = several;
-        }
+    }
+
+    private static Ran cell(State state) {
+        return Objects.requireNonNull(state.cell);
     }
 
     void settled(String id) {

@@ -107,6 +107,23 @@ class SnapshotsTest {
         assertTrue(way.snapshotsGone());
     }
 
+    /// What was between two snapshots was never looked at again.
+    @Test
+    void allThatIsFarBackIsTakenTogether() {
+        snapshots.made(1, "");
+        for (int pid = 2; pid < 30; pid++) {
+            runMany(1_300);
+            snapshots.made(pid, "many1299");
+        }
+        runMany(2_000);
+        for (int pid = 29; pid > 1; pid--) {
+            snapshots.gone(pid);
+        }
+        var way = snapshots.from(snapshots.present()).orElseThrow();
+        assertTrue(way.lost().size() < 2_050, "" + way.lost().size());
+        assertTrue(way.snapshotsGone());
+    }
+
     @Test
     void noCellIsTakenBackThatIsTakenTogetherWithOthers() {
         snapshots.made(1, "");
