@@ -2,10 +2,9 @@
 
 import os
 import re
+import select
 import tempfile
-import time
 import unittest
-from pathlib import Path
 
 import jupyter_console  # noqa: F401  The program is started below; without its package it cannot be.
 import pexpect
@@ -101,8 +100,10 @@ class Console(unittest.TestCase):
         terminal = self.start("--simple-prompt")
         # What the loop prints need not be shown while it runs: with any kernel, this console takes a late `idle` of the
         # request before for this cell's, and then shows nothing until the reply.
-        terminal.enter("""kept = 41; exec("open('begun', 'w').close()\\nwhile True: pass")""")
-        self.wait_for(Path(self.directory, "begun"))
+        begun = select.poll()
+        begun.register(self.pipe("begun"), select.POLLIN)
+        terminal.enter("""kept = 41; exec("print(1, file=open('begun', 'w'), flush=True)\\nwhile True: pass")""")
+        self.assertTrue(begun.poll(1000 * PATIENCE), f"the loop does not begin; shown: {terminal.shown!r}")
         terminal.type(CTRL_C)
         terminal.see("KeyboardInterrupt")
         terminal.prompt(2)
@@ -123,11 +124,13 @@ class Console(unittest.TestCase):
         self.start()
         self.leave(END_OF_INPUT)
 
-    def wait_for(self, file):
-        end = time.monotonic() + PATIENCE
-        while not file.exists():
-            self.assertLess(time.monotonic(), end, f"{file} does not appear; shown: {self.terminal.shown!r}")
-            time.sleep(0.05)
+    def pipe(self, name):
+        """One with a name, in the console's directory: its end to read from."""
+        path = os.path.join(self.directory, name)
+        os.mkfifo(path)
+        end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, end)
+        return end
 
     def leave(self, keys):
         """Ends the console, and with it the kernel and its worker."""
