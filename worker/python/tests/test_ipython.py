@@ -5,6 +5,7 @@ import re
 import sys
 import tempfile
 import unittest
+from pathlib import Path
 
 from .client import Ended, Worker, data, plain
 from .shortcut_cells import CELLS
@@ -337,6 +338,22 @@ class Questions(Cells):
         self.run_cell("other_name = 1")
         self.assertEqual(self.complete("other_n")["matches"], ["other_name"])
         self.run_cell("completion._DEADLINE_SECONDS = 2.0")
+
+    def test_are_answered_by_jedi_when_what_it_has_on_disk_is_torn_or_cannot_be_there(self):
+        # It found nothing at all, in every kernel until somebody removed the file, once a process had been ended as it
+        # wrote; or for the moment in which another one was writing.
+        with tempfile.TemporaryDirectory() as folder:
+            cache, no_place = Path(folder, "cache"), Path(folder, "file")
+            no_place.touch()
+            for place in (cache, cache, no_place):
+                with self.subTest(place), ipython(XDG_CACHE_HOME=str(place)) as worker:
+                    worker.run("import os")
+                    answer = worker.complete("os.pardi")
+                    self.assertEqual([answer["matches"], answer["start"]], [["pardir"], 3])
+                files = list(cache.rglob("*.pkl"))
+                self.assertTrue(files)
+                for file in files:
+                    os.truncate(file, file.stat().st_size // 2)
 
     def test_have_the_answer_that_jedi_gives_without_shortcuts(self):
         self.run_cell(

@@ -106,8 +106,27 @@ def _load_jedi():
         completer.jedi = jedi
         completer.JEDI_INSTALLED = True
     narrowing.install()
+    cache = standard("parso.cache")
+    for name in ("_load_from_file_system", "_save_to_file_system", "_remove_cache_and_update_lock"):
+        if hasattr(cache, name):
+            setattr(cache, name, _or_nothing(getattr(cache, name)))
     if hasattr(completer, "_make_signature"):
         completer._make_signature = _unless_asking(completer._make_signature)
+
+
+def _or_nothing(function):
+    """What jedi has on disk is as if it were not there when it cannot be read, because another process is writing it or
+    was ended in the midst of that, or when it cannot be written; jedi would find nothing at all.
+    """
+
+    @wraps(function)
+    def call(*arguments, **options):
+        try:
+            return function(*arguments, **options)
+        except Exception:
+            return None
+
+    return call
 
 
 def _unless_asking(make_signature):
