@@ -249,6 +249,16 @@ class Errors(Cells):
         cell = self.fail_cell("raise ValueError('x' * 10_000_000)")
         self.assertLess(len(cell.traceback), 500_000)
 
+    def test_are_forgotten_after_a_while(self):
+        # The library that finds out where in a line an error is kept the syntax tree of every cell that had failed.
+        count = "import ast, gc\ngc.collect()\nsum(isinstance(thing, ast.AST) for thing in gc.get_objects())"
+        counts = []
+        for rest in (0, 1, 2):
+            for number in range(150):
+                self.assertEqual(self.worker.run(f"1/0  # {rest}, {number}").ename, "ZeroDivisionError")
+            counts.append(int(self.run_cell(count).result()))
+        self.assertLess(counts[2] - counts[0], 300, counts)
+
     def test_of_tasks_name_the_cell(self):
         self.run_cell("import asyncio\nasync def fail():\n    raise ValueError('lost')\n\nt = asyncio.create_task(fail())")
         cell = self.worker.start("await asyncio.sleep(0); del t; __import__('gc').collect();")

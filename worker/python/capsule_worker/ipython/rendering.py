@@ -1,13 +1,19 @@
-"""Makes IPython's tracebacks quicker: what it makes anew for each frame, it finds made, and its own source is not read.
+"""Makes IPython's tracebacks quicker and lets them leave no more than a little behind: what it makes anew for each frame,
+it finds made, its own source is not read, and what was found out of the last errors is forgotten.
 
 What is shown is the same.
 """
 
 import os
+import sys
 from functools import lru_cache
 
 import IPython
 from IPython.core import ultratb
+
+# How many pieces of source the library `executing` remembers, and in how many places it has seen them run. It would keep
+# all there ever were.
+_MAX_REMEMBERED = 100
 
 _FOLDER = os.path.dirname(IPython.__file__) + os.sep
 
@@ -22,11 +28,39 @@ def prepare():
         return  # IPython 7, which has other ways
     if not hasattr(core, "_pygmented_with_ranges") or not hasattr(stack_data, "style_with_executing_node"):
         return
+    _remember_few(stack_data.Source)
     core._pygmented_with_ranges = _highlighted
     stack_data.style_with_executing_node = _style_kept(stack_data.style_with_executing_node)
     if hasattr(ultratb, "Terminal256Formatter"):
         ultratb.Terminal256Formatter = _formatter_kept(ultratb.Terminal256Formatter)
     _lexer()
+
+
+def _remember_few(source):
+    module = sys.modules[source.__base__.__module__]
+    cleared = [
+        function.cache_clear
+        for function in (
+            getattr(source, "statements_at_line", None),
+            getattr(module, "statement_containing_node", None),
+        )
+        if hasattr(function, "cache_clear")
+    ]
+    for name in ("__executing_cache", "__source_cache_with_lines"):
+        setattr(source, name, _Few(cleared))
+
+
+class _Few(dict):
+    def __init__(self, cleared):
+        super().__init__()
+        self._cleared = cleared
+
+    def __setitem__(self, key, value):
+        if len(self) >= _MAX_REMEMBERED:
+            self.clear()
+            for clear in self._cleared:
+                clear()
+        super().__setitem__(key, value)
 
 
 def skip_own_frames(handler):
