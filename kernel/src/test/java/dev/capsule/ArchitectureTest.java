@@ -48,7 +48,8 @@ class ArchitectureTest {
 
     /// Who may import whom; `cli` may import everything.
     private static final Map<String, List<String>> IMPORTS = Map.ofEntries(Map.entry("frame", List.of()),
-            Map.entry("jupyter", List.of()), Map.entry("promise", List.of()), Map.entry("checkpoint", List.of()),
+            Map.entry("digest", List.of()), Map.entry("jupyter", List.of("digest")), Map.entry("promise", List.of()),
+            Map.entry("checkpoint", List.of("digest")),
             Map.entry("policy", List.of()), Map.entry("channel", List.of("jupyter")),
             Map.entry("audit", List.of("policy")), Map.entry("sandbox", List.of("policy")),
             Map.entry("worker", List.of("frame", "sandbox", "policy")),
@@ -84,7 +85,8 @@ class ArchitectureTest {
         fence("org.msgpack..", "dev.capsule.frame");
         fence("picocli..", "dev.capsule.cli");
         fence("java.sql..", "dev.capsule.kernel");
-        fence("java.lang.foreign..", "dev.capsule.worker", "dev.capsule.sandbox", "dev.capsule.frame");
+        fence("java.lang.foreign..", "dev.capsule.worker", "dev.capsule.sandbox", "dev.capsule.frame",
+                "dev.capsule.digest");
         noClasses().that().resideInAPackage("dev.capsule.sandbox").and().haveSimpleNameNotStartingWith("Native").and()
                 .haveNameNotMatching(".*Native\\$.*").should().dependOnClassesThat()
                 .resideInAPackage("java.lang.foreign..").check(MAIN);

@@ -1,5 +1,6 @@
 package dev.capsule.checkpoint;
 
+import dev.capsule.digest.NativeDigest;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -10,7 +11,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.Optional;
@@ -53,11 +53,7 @@ public final class CheckpointFile implements AutoCloseable {
     }
 
     static MessageDigest sha256() {
-        try {
-            return MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("every Java has SHA-256", e);
-        }
+        return NativeDigest.orJavas("SHA-256");
     }
 
     /// Reads the manifest, and not what it is of: see [#verify].

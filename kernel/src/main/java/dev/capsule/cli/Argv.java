@@ -22,11 +22,13 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
     static final List<String> ENGINES = List.of(Terms.AUTO, "ipython", "plain");
     static final String DEBUGGER = "--debugger";
 
-    /// Small heap and tables, one collector thread, no shared performance file, and no language but English: 60 MB of memory
-    /// instead of 90. New objects have 3.2 MB, and those that a collection finds alive as much again: an image must not come
-    /// among the old ones, which are collected only when there are many. The launcher `kernelspec/capsule` uses the same.
+    /// Small heap and tables, one collector thread, one compiler, no shared performance file, and no language but English: 60
+    /// MB of memory instead of 90. New objects have 3.2 MB, and those that a collection finds alive as much again: an image
+    /// must not come among the old ones, which are collected only when there are many. The launcher `kernelspec/capsule` uses
+    /// the same.
     static final List<String> FLAGS = List.of("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xms13m", "-Xmn9600k",
-            "-XX:SurvivorRatio=1", "-Xmx768m", "-Xss1m", "-XX:ReservedCodeCacheSize=48m", "-XX:StringTableSize=4096",
+            "-XX:SurvivorRatio=1", "-Xmx768m", "-Xss1m", "-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=48m",
+            "-XX:StringTableSize=4096",
             "-Djava.locale.providers=FALLBACK", "--enable-native-access=ALL-UNNAMED");
 
     List<String> words() {
@@ -35,14 +37,14 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.addAll(FLAGS);
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
-        // It looks after what is left of locks every 10 s, and not four times a second. For the few methods that its second
-        // compiler is for, the first one need not write profiles.
+        // It looks after what is left of locks every 10 s, and not four times a second. What is called 80 times is
+        // compiled, since its one compiler is quick.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
                 "-XX:-AOTReplayTraining",
                 "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
-                "-XX:-C1UpdateMethodData", "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
-                "-XX:CompilerDirectivesFile=" + jar.resolveSibling(Program.DIRECTIVES), "-XX:-DisplayVMOutput", "-jar",
+                "-XX:CompileThresholdScaling=0.4", "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
+                "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));
         words.addAll(kernel("{connection_file}"));
         return words;

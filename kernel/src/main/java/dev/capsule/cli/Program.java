@@ -24,8 +24,7 @@ record Program(Path jar) {
     static final String WORKER = "worker/python/";
     /// Of this machine, beside the jar.
     static final String SQLITE = "libsqlitejdbc.so";
-    /// For the JVM's compilers, beside the jar: what they compile, and when.
-    static final String DIRECTIVES = "compiler/directives.json";
+    /// For the JVM's compiler, beside the jar: what it compiles, and when.
     static final String COMMANDS = "compiler/commands";
     private static final String COMPILER = "compiler/";
     private static final String LIBRARIES = "org/sqlite/native/Linux/";

@@ -1,5 +1,6 @@
 package dev.capsule.jupyter;
 
+import dev.capsule.digest.NativeDigest;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -8,6 +9,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Locale;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// Signs and verifies messages: HMAC over the header, parent header, metadata and content bytes as they are on the wire,
 /// in lower-case hex (Jupyter messaging, "The wire protocol"). Safe for use by several threads.
@@ -123,8 +125,12 @@ public final class Signer {
     private static final class Hmac {
         private static final byte INNER = 0x36;
         private static final byte OUTER = 0x5c;
+        /// What makes up for the way to another digest.
+        private static final int LARGE_BYTES = 1 << 16;
 
         private final MessageDigest digest;
+        /// Once there was a large message.
+        private @Nullable MessageDigest large;
         private final byte[] inner;
         private final byte[] outer;
 
@@ -143,14 +149,26 @@ public final class Signer {
             return padded;
         }
 
-        byte[] sign(byte[]... parts) {
-            digest.update(inner);
+        byte[] sign(byte[] header, byte[] parentHeader, byte[] metadata, byte[] content) {
+            return digest(digest, outer,
+                    digest(digestFor(content), inner, header, parentHeader, metadata, content));
+        }
+
+        private MessageDigest digestFor(byte[] content) {
+            if (content.length < LARGE_BYTES) {
+                return digest;
+            }
+            if (large == null) {
+                large = NativeDigest.orJavas(digest.getAlgorithm());
+            }
+            return large;
+        }
+
+        private static byte[] digest(MessageDigest digest, byte[]... parts) {
             for (byte[] part : parts) {
                 digest.update(part);
             }
-            byte[] within = digest.digest();
-            digest.update(outer);
-            return digest.digest(within);
+            return digest.digest();
         }
     }
 }

@@ -69,7 +69,6 @@ class InstallTest {
         assertEquals(List.of(".local/share/capsule/" + release + "/" + cache,
                 ".local/share/capsule/" + release + "/capsule.jar",
                 ".local/share/capsule/" + release + "/compiler/commands",
-                ".local/share/capsule/" + release + "/compiler/directives.json",
                 ".local/share/capsule/" + release + "/libsqlitejdbc.so",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__init__.py",
                 ".local/share/capsule/" + release + "/worker/python/capsule_worker/__main__.py",
@@ -87,6 +86,7 @@ class InstallTest {
                     "-XX:SurvivorRatio=1",
                     "-Xmx768m",
                     "-Xss1m",
+                    "-XX:TieredStopAtLevel=1",
                     "-XX:ReservedCodeCacheSize=48m",
                     "-XX:StringTableSize=4096",
                     "-Djava.locale.providers=FALLBACK",
@@ -97,9 +97,8 @@ class InstallTest {
                     "-XX:-AOTReplayTraining",
                     "-XX:AsyncDeflationInterval=10000",
                     "-XX:ServiceThreadCleanupInterval=10000",
-                    "-XX:-C1UpdateMethodData",
+                    "-XX:CompileThresholdScaling=0.4",
                     "-XX:CompileCommandFile=%s/.local/share/capsule/%s/compiler/commands",
-                    "-XX:CompilerDirectivesFile=%s/.local/share/capsule/%s/compiler/directives.json",
                     "-XX:-DisplayVMOutput",
                     "-jar",
                     "%s/.local/share/capsule/%s/capsule.jar",
@@ -123,7 +122,7 @@ class InstallTest {
                   }
                 }
                 """.formatted(System.getProperty("java.home"), home, release, cache, home, release, home,
-                release, home, release),
+                release),
                 Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
@@ -666,7 +665,7 @@ class InstallTest {
         try (var out = new JarOutputStream(Files.newOutputStream(file), manifest)) {
             for (String name : List.of("worker/python/capsule_worker/__init__.py",
                     "worker/python/capsule_worker/__main__.py", "kernelspec/logo-32x32.png",
-                    "kernelspec/logo-svg.svg", "compiler/commands", "compiler/directives.json",
+                    "kernelspec/logo-svg.svg", "compiler/commands",
                     "org/sqlite/native/Linux/"
                             + (System.getProperty("os.arch").equals("aarch64") ? "aarch64" : "x86_64")
                             + "/libsqlitejdbc.so")) {

@@ -19,16 +19,7 @@ class MainTest {
         assertTrue(said.contains("processes and threads: 256, each"), said);
     }
 
-    /// The JVM of a kernel says nothing about what it does not understand, and goes on without all of it.
-    @Test
-    void theJvmUnderstandsItsDirectives() throws Exception {
-        var file = Path.of(Main.class.getResource("/" + Program.DIRECTIVES).toURI());
-        String said = java("-XX:+UnlockDiagnosticVMOptions", "-XX:CompilerDirectivesFile=" + file,
-                "-XX:+CompilerDirectivesPrint", "-version");
-        assertTrue(said.startsWith("4 compiler directives added"), said);
-    }
-
-    /// Of what it does not understand in this file, it says nothing either.
+    /// The JVM of a kernel says nothing about what it does not understand, and goes on without it.
     @Test
     void theJvmUnderstandsItsCommands() throws Exception {
         var file = Path.of(Main.class.getResource("/" + Program.COMMANDS).toURI());
@@ -36,6 +27,9 @@ class MainTest {
         for (String packages : List.of("dev/capsule/*", "com/fasterxml/*")) {
             assertTrue(said.contains("CompileThresholdScaling %s.* double CompileThresholdScaling = 0.200000"
                     .formatted(packages)), said);
+        }
+        for (String methods : List.of("jdk/internal/classfile/impl/*.*", "dev/capsule/worker/FileSystemUse.of")) {
+            assertTrue(said.contains("exclude %s bool exclude = true".formatted(methods)), said);
         }
     }
 

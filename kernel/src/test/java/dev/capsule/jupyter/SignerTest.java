@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Locale;
+import java.util.Random;
 import org.apache.commons.codec.binary.Hex;
 import org.apache.commons.codec.digest.HmacUtils;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class SignerTest {
     private static final byte[] HEADER = bytes("{\"msg_id\":\"1\"}");
@@ -44,6 +47,26 @@ class SignerTest {
         }
         assertThrows(WireException.class, () -> new Signer("hmac-rot13", "secret"));
         assertThrows(WireException.class, () -> new Signer("sha256", "secret"));
+    }
+
+    /// Large messages go another way.
+    @ParameterizedTest
+    @ValueSource(ints = {65_535, 65_536, 65_537, 131_072, 1_000_003})
+    void signsLargeMessagesAsJavaDoes(int bytes) {
+        byte[] content = new byte[bytes];
+        new Random(bytes).nextBytes(content);
+        for (String name : List.of("md5", "sha1", "sha224", "sha256", "sha384", "sha512")) {
+            var signer = new Signer("hmac-" + name, "secret");
+            var mac = HmacUtils.getInitializedMac("Hmac" + name.toUpperCase(Locale.ROOT), bytes("secret"));
+            for (byte[] part : List.of(HEADER, EMPTY, EMPTY, content)) {
+                mac.update(part);
+            }
+            var expected = Hex.encodeHexString(mac.doFinal());
+            for (int i = 0; i < 2; i++) {
+                assertEquals(expected,
+                        new String(signer.sign(HEADER, EMPTY, EMPTY, content), StandardCharsets.US_ASCII), name);
+            }
+        }
     }
 
     @Test
