@@ -400,18 +400,21 @@ class Kernel:
         return self._log.read_text(errors="replace")[-500:] or "nothing"
 
 
+# Of ten kernels that start at once, two were given the same one now and then: none is given twice.
+_given_ports = set()
+
+
 def _free_ports(count):
-    sockets = []
-    try:
-        while len(sockets) < count:
-            each = socket.socket()
+    ports = []
+    while len(ports) < count:
+        port = random.choice(_PORTS)
+        if port in _given_ports:
+            continue
+        with socket.socket() as each:
             try:
-                each.bind(("127.0.0.1", random.choice(_PORTS)))
+                each.bind(("127.0.0.1", port))
             except OSError:
-                each.close()
                 continue  # somebody has it
-            sockets.append(each)
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+        _given_ports.add(port)
+        ports.append(port)
+    return ports

@@ -3,13 +3,17 @@
 import sys
 
 # The C half of the signal module, whose own would bring `enum` into every worker's boot.
-from _signal import SIGINT, getsignal, pthread_kill, signal
+from _signal import SIGINT, SIGURG, getsignal, pthread_kill, signal
 from _thread import allocate_lock, get_ident
+from time import sleep
 
 from .imports import standard
 
 # So often the control thread asks whether a task has heard that it is cancelled, before it takes it for blocked.
 _TASK_PATIENCE = 5
+
+# How long the main thread makes way for the control thread.
+_WAY_SECONDS = 0.002
 
 
 class Interrupts:
@@ -46,6 +50,7 @@ class Interrupts:
         self._pending = False
         self._task = None
         self._child = False
+        signal(SIGURG, self._make_way)
 
     def install(self):
         """Cells may set handlers of their own, which hold for that cell."""
@@ -118,6 +123,13 @@ class Interrupts:
     def forget(self):
         """In a forked child: a SIGINT is what it is in any Python."""
         self._child = True
+
+    def _make_way(self, signum, frame):
+        """The kernel has sent the control thread something, which would wait for the interpreter's lock for 5 ms if this
+        thread is in a loop. Its SIGINT, if it sends one, ends this at once.
+        """
+        if not self._child:
+            sleep(_WAY_SECONDS)
 
     def _handle(self, signum, frame):
         if self._child:

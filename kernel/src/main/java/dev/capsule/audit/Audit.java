@@ -38,7 +38,7 @@ import org.jspecify.annotations.Nullable;
 /// line.
 ///
 /// Writing is done on thread `audit`, so no cell waits for a disk, nor does what ends a worker in time; those of cells, which
-/// may come by the thousand, are written [#CELL_DELAY_MILLIS] later, together. What cannot be written is lost; that is said
+/// may come by the thousand, are written [#CELL_DELAY_NANOS] later, together, and [#CELLS_APART_NANOS] after the ones before. What cannot be written is lost; that is said
 /// once, and stops nothing.
 public final class Audit implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Audit.class.getName());
@@ -46,10 +46,13 @@ public final class Audit implements AutoCloseable {
     /// The file is then renamed to [#old], in place of the one that was there.
     static final long MAX_FILE_BYTES = 16 << 20;
 
-    private static final int CELL_DELAY_MILLIS = 50;
+    private static final long CELL_DELAY_NANOS = 50_000_000;
+    private static final long CELLS_APART_NANOS = 500_000_000;
 
     /// Events that wait for the disk; one more is lost.
     private static final int MAX_WAITING = 2_000;
+    /// Cells are then written at once.
+    private static final int MANY_WAITING = MAX_WAITING / 4;
     /// Written at once, if there are as many.
     private static final int BATCH_BYTES = 64 << 10;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
@@ -69,6 +72,8 @@ public final class Audit implements AutoCloseable {
 
     /// Guarded by itself.
     private final List<Recorded> waiting = new ArrayList<>();
+    /// Guarded by `waiting`: when the next cells may be written.
+    private long nextNanos = System.nanoTime();
 
     private record Recorded(Instant time, Event event) {}
 
@@ -104,18 +109,24 @@ public final class Audit implements AutoCloseable {
     /// Hands an event over to be written, with the time that it is now. Does not wait, and throws nothing.
     public void record(Event event) {
         boolean later = event instanceof Event.Cell;
+        long delayNanos = 0;
         synchronized (waiting) {
             if (waiting.size() == MAX_WAITING) {
                 problem("events are lost: " + MAX_WAITING + " wait for the disk already");
                 return;
             }
             waiting.add(new Recorded(Instant.now(), event));
-            if (later && waiting.size() > 1) {
+            if (later && waiting.size() > 1 && waiting.size() != MANY_WAITING) {
                 return;
+            }
+            if (later && waiting.size() == 1) {
+                long now = System.nanoTime();
+                delayNanos = Math.max(CELL_DELAY_NANOS, nextNanos - now);
+                nextNanos = now + delayNanos + CELLS_APART_NANOS;
             }
         }
         try {
-            Future<?> _ = thread.schedule(this::write, later ? CELL_DELAY_MILLIS : 0, TimeUnit.MILLISECONDS);
+            Future<?> _ = thread.schedule(this::write, delayNanos, TimeUnit.NANOSECONDS);
         } catch (RejectedExecutionException e) {
             problem("events are lost: it is closed");
         }

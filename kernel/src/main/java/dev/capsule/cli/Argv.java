@@ -37,13 +37,14 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         words.addAll(FLAGS);
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
-        // It looks after what is left of locks every 10 s, and not four times a second. What is called 80 times is
-        // compiled, since its one compiler is quick.
+        // It looks after what is left of locks every 10 s, and not four times a second. Its compiler lets cells go before, of
+        // which it would warn everybody but root.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
                 "-XX:-AOTReplayTraining",
                 "-XX:AsyncDeflationInterval=10000",
                 "-XX:ServiceThreadCleanupInterval=10000",
-                "-XX:CompileThresholdScaling=0.4", "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
+                "-XX:-PrintWarnings", "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10",
+                "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
                 "-XX:-DisplayVMOutput", "-jar",
                 jar.toString()));
         words.addAll(kernel("{connection_file}"));

@@ -37,7 +37,9 @@ public final class History implements AutoCloseable {
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
     /// What comes within this time is written together: a hundred entries take little longer than one.
-    private static final int DELAY_MILLIS = 50;
+    private static final long DELAY_NANOS = 50_000_000;
+    /// And so far from what was written before.
+    private static final long APART_NANOS = 500_000_000;
     /// Other kernels' writes wait for so many.
     private static final int MAX_TOGETHER = 200;
     private static final String COLUMNS = "SELECT session, line, input, output FROM entries ";
@@ -48,6 +50,8 @@ public final class History implements AutoCloseable {
 
     /// Guarded by itself.
     private final List<Entry> waiting = new ArrayList<>();
+    /// Guarded by `waiting`: when the next may be written.
+    private long nextNanos = System.nanoTime();
 
     // Of thread history.
     private @Nullable Connection database;
@@ -164,13 +168,19 @@ public final class History implements AutoCloseable {
     }
 
     private void run(String what, Write write) {
+        long delayNanos = 0;
         synchronized (waiting) {
             waiting.add(new Entry(what, write));
-            if (waiting.size() > 1) {
+            if (waiting.size() > 1 && waiting.size() != MAX_TOGETHER) {
                 return;
             }
+            if (waiting.size() == 1) {
+                long now = System.nanoTime();
+                delayNanos = Math.max(DELAY_NANOS, nextNanos - now);
+                nextNanos = now + delayNanos + APART_NANOS;
+            }
         }
-        Future<?> _ = thread.schedule(this::flush, DELAY_MILLIS, TimeUnit.MILLISECONDS);
+        Future<?> _ = thread.schedule(this::flush, delayNanos, TimeUnit.NANOSECONDS);
     }
 
     /// Writes what waits.

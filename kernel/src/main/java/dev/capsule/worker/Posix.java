@@ -23,6 +23,7 @@ final class Posix {
     static final int SIGKILL = 9;
     static final int SIGCONT = 18;
     static final int SIGSTOP = 19;
+    static final int SIGURG = 23;
 
     /// The largest pipe that an unprivileged process may ask for by default (`/proc/sys/fs/pipe-max-size`).
     static final int MAX_PIPE_BYTES = 1 << 20;

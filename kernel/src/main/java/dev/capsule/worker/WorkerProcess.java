@@ -276,7 +276,13 @@ public final class WorkerProcess {
                 }
                 yield control.write(bytes) && !parked;
             }
-            case Frame.EndSubshell _,Frame.Cancel _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
+            case Frame.Cancel _ -> {
+                boolean told = control.write(bytes);
+                // What runs the cell is to make way for what reads this.
+                boolean _ = supervisor.signal(Posix.SIGURG);
+                yield told;
+            }
+            case Frame.EndSubshell _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
                 control.write(bytes);
         };
         if (!written) {
