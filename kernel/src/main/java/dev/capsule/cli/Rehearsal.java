@@ -30,7 +30,10 @@ final class Rehearsal {
     /// A few of each kind: what is run often would have the JVM compile when there is no time for it.
     private static final List<String> CELLS = List.of("1 + 1", "print('a')", "import os\nos.getpid()", "1 / 0",
             "import sys; print('b', file=sys.stderr)", "await __import__('asyncio').sleep(0)", "x = 'text' * 100\nx",
-            "for number in range(20): print(number)", "%snapshots");
+            "for number in range(20): print(number)", "%snapshots",
+            "class Picture:\n def _repr_png_(self): return bytes(99_999)\nPicture()");
+    private static final String LOOP = "print('here it loops')\nwhile True: pass";
+    private static final String LOOPS = "here it loops\\n";
 
     /// Ends the name of what the JVM writes first, and removes when it gets as far as that.
     private static final String RECORDING = ".config";
@@ -126,24 +129,39 @@ final class Rehearsal {
             ask(wire, control, "kernel_info_request", "{}");
             ask(wire, shell, "kernel_info_request", "{}");
             for (String cell : CELLS) {
-                ask(wire, shell, "execute_request",
-                        "{\"code\": \"%s\", \"silent\": false, \"store_history\": true, \"user_expressions\": {}, "
-                                .formatted(cell.replace("\n", "\\n")) + "\"allow_stdin\": false, "
-                                + "\"stop_on_error\": false}");
+                ask(wire, shell, "execute_request", execution(cell));
             }
+            send(wire, shell, "execute_request", execution(LOOP));
+            while (!isAbout(LOOPS, iopub.receive())) {
+                // It is not there yet.
+            }
+            ask(wire, control, "interrupt_request", "{}");
+            List<byte[]> _ = shell.receive();
             ask(wire, shell, "complete_request", "{\"code\": \"os.pa\", \"cursor_pos\": 5}");
             ask(wire, shell, "inspect_request", "{\"code\": \"os\", \"cursor_pos\": 2, \"detail_level\": 0}");
             ask(wire, shell, "is_complete_request", "{\"code\": \"if x:\"}");
             ask(wire, shell, "history_request",
                     "{\"hist_access_type\": \"tail\", \"output\": false, \"raw\": true, \"n\": 2}");
-            ask(wire, control, "interrupt_request", "{}");
             ask(wire, control, "shutdown_request", "{\"restart\": false}");
         }
     }
 
+    private static String execution(String code) {
+        return "{\"code\": \"%s\", \"silent\": false, \"store_history\": true, \"user_expressions\": {}, "
+                .formatted(code.replace("\n", "\\n")) + "\"allow_stdin\": false, \"stop_on_error\": false}";
+    }
+
     private static void ask(Wire wire, Dealer socket, String type, String content) throws IOException {
-        socket.send(wire.encode(type, Content.empty(), content.getBytes(StandardCharsets.UTF_8)).frames());
+        send(wire, socket, type, content);
         List<byte[]> _ = socket.receive();
+    }
+
+    private static void send(Wire wire, Dealer socket, String type, String content) throws IOException {
+        socket.send(wire.encode(type, Content.empty(), content.getBytes(StandardCharsets.UTF_8)).frames());
+    }
+
+    private static boolean isAbout(String text, List<byte[]> frames) {
+        return new String(frames.getLast(), StandardCharsets.UTF_8).contains(text);
     }
 
     private static InetSocketAddress address(ConnectionInfo connection, int port) {
