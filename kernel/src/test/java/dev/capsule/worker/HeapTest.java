@@ -1,5 +1,7 @@
 package dev.capsule.worker;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 
 import java.lang.ref.WeakReference;
@@ -15,5 +17,16 @@ class HeapTest {
         var lost = new WeakReference<>(new byte[100 * MEBIBYTE]);
         heap.tidy();
         assertNull(lost.get());
+    }
+
+    @Test
+    void nothingIsCollectedWhileThereIsLittleMoreThanTheLastTime() {
+        var heap = new Heap();
+        byte[] ofUse = new byte[100 * MEBIBYTE];
+        heap.tidy();
+        var lost = new WeakReference<>(new byte[10 * MEBIBYTE]);
+        heap.tidy();
+        assertNotNull(lost.get());
+        assertEquals(100 * MEBIBYTE, ofUse.length);
     }
 }
