@@ -65,6 +65,14 @@ class Interrupts(unittest.TestCase):
                 self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
                 self.check_next()
 
+    def test_come_with_a_signal_that_has_a_loop_make_way_for_them(self):
+        cell = self.worker.start("import sys\nsys.setswitchinterval(1000)\nprint('now')\nwhile True: pass")
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        os.kill(self.worker.pid, signal.SIGURG)
+        self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
+        self.assertTrue(self.worker.run("sys.setswitchinterval(0.005)").ok)
+
     def test_show_where_the_cell_was(self):
         sleeping = (
             "import sys, threading, time\n"

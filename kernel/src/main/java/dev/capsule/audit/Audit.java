@@ -38,8 +38,8 @@ import org.jspecify.annotations.Nullable;
 /// line.
 ///
 /// Writing is done on thread `audit`, so no cell waits for a disk, nor does what ends a worker in time; those of cells, which
-/// may come by the thousand, are written [#CELL_DELAY_NANOS] later, together, and [#CELLS_APART_NANOS] after the ones before. What cannot be written is lost; that is said
-/// once, and stops nothing.
+/// may come by the thousand, are written [#CELL_DELAY_NANOS] later, together, and [#CELLS_APART_NANOS] after the ones before.
+/// What cannot be written is lost; that is said once, and stops nothing.
 public final class Audit implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Audit.class.getName());
 

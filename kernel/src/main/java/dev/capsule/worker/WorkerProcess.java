@@ -276,10 +276,12 @@ public final class WorkerProcess {
                 }
                 yield control.write(bytes) && !parked;
             }
-            case Frame.Cancel _ -> {
+            case Frame.Cancel(var id) -> {
                 boolean told = control.write(bytes);
-                // What runs the cell is to make way for what reads this.
-                boolean _ = supervisor.signal(Posix.SIGURG);
+                if (running.filter(id::equals).isPresent()) {
+                    // What runs the cell is to make way for what reads this.
+                    boolean _ = supervisor.signal(Posix.SIGURG);
+                }
                 yield told;
             }
             case Frame.EndSubshell _,Frame.Flush _,Frame.Delivered _,Frame.Debug _,Frame.Shutdown _,Frame.Answer _,Frame.Refuse _ ->
