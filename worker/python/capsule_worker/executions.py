@@ -14,6 +14,13 @@ _MAX_BYTES = (4 << 30) - (300 << 20)
 _owner = ContextVar("capsule_execution", default=None)
 
 
+def _forget(thread):
+    """Of a thread that was left behind by a fork. What it was started with is never freed, and so neither is this."""
+    getattr(threading, "_dangling", set()).discard(thread)
+    for name in ("_capsule_execution", "_target", "_args", "_kwargs", "_invoke_excepthook"):
+        vars(thread).pop(name, None)
+
+
 class OutputLimit(ValueError):
     """A cell wants to send more than the protocol allows."""
 
@@ -105,6 +112,8 @@ class Executions:
     def forget_subshells(self):
         """In a process that was woken from a snapshot, which has their threads no more."""
         self._beside.clear()
+        for thread in self._own_threads:
+            _forget(thread)
         # Those count that were running when the snapshot was made.
         self._own_threads.clear()
         self._ghosts = thread_count()

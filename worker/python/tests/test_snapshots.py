@@ -103,6 +103,22 @@ class Snapshots(unittest.TestCase):
         self.revive(worker, first)
         self.assertEqual("[1]", worker.run("values").result())
 
+    def test_revivals_leave_nothing_behind(self):
+        """What the threads of each process before had been started with was kept, and with it the cell that ran then; and
+        each fork looked at all of these threads.
+        """
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import gc, os, threading, types")
+        counts = []
+        for number in range(6):
+            self.crash(worker)
+            self.revive(worker, snapshot)
+            things = "[type(thing).__name__ for thing in gc.get_objects()]"
+            count = f"gc.collect()\nnames = {things}\n[names.count('Execution'), len(threading._dangling)]"
+            counts.append(worker.run(count).result())
+            snapshot = self.run_kept(worker, f"del names; os.getpid, {number}")
+        self.assertEqual(counts[1:3], counts[-2:], counts)
+
     def test_the_state_at_the_start(self):
         worker = self.worker()
         start = worker.kept("")
