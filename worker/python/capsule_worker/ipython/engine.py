@@ -4,7 +4,7 @@ import io
 import os
 import pdb
 import sys
-from _signal import SIGINT, getsignal, valid_signals
+from _signal import SIGINT, SIGURG, getsignal, valid_signals
 from bdb import BdbQuit
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
@@ -141,7 +141,7 @@ class IPythonEngine:
         if self._rested and not self._expects_async:
             return False
         # What a cell's handler raises would be lost in the midst of an import.
-        return not any(map(callable, map(getsignal, valid_signals() - {SIGINT})))
+        return not any(map(callable, map(getsignal, valid_signals() - {SIGINT, SIGURG})))
 
     def rest(self):
         """While nobody waits: gets ready for what will probably come."""
