@@ -13,7 +13,7 @@ from .imports import standard
 _TASK_PATIENCE = 5
 
 # How long the main thread makes way for the control thread.
-_WAY_SECONDS = 0.1
+_WAY_SECONDS = 0.02
 
 
 class Interrupts:
