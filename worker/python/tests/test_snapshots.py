@@ -108,7 +108,7 @@ class Snapshots(unittest.TestCase):
         each fork looked at all of these threads.
         """
         worker = self.worker()
-        snapshot = self.run_kept(worker, "import gc, os, threading, types")
+        snapshot = self.run_kept(worker, "import gc, os, threading")
         counts = []
         for number in range(6):
             self.crash(worker)

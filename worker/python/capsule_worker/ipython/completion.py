@@ -124,6 +124,7 @@ def _or_nothing(function):
         try:
             return function(*arguments, **options)
         except Exception:
+            # A torn pickle raises nearly anything; jedi then parses the module itself.
             return None
 
     return call

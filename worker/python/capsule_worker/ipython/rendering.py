@@ -38,14 +38,8 @@ def prepare():
 
 def _remember_few(source):
     module = sys.modules[source.__base__.__module__]
-    cleared = [
-        function.cache_clear
-        for function in (
-            getattr(source, "statements_at_line", None),
-            getattr(module, "statement_containing_node", None),
-        )
-        if hasattr(function, "cache_clear")
-    ]
+    functions = getattr(source, "statements_at_line", None), getattr(module, "statement_containing_node", None)
+    cleared = [function.cache_clear for function in functions if hasattr(function, "cache_clear")]
     for name in ("__executing_cache", "__source_cache_with_lines"):
         setattr(source, name, _Few(cleared))
 
