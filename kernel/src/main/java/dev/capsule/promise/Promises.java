@@ -19,29 +19,12 @@ public final class Promises<T> {
     private final AtomicLong count = new AtomicLong();
     private final Map<String, Open<T>> open = new ConcurrentHashMap<>();
 
-    private static final class Open<T> {
-        private final Promise<T> promise;
+    /// When the clock looks for what is overdue, by [System#nanoTime]; empty when it will not. One look for many promises:
+    /// nearly all are settled in time, and each task of the clock's would wake its thread. Guarded by this.
+    private OptionalLong lookAtNanos = OptionalLong.empty();
 
-        // Guarded by this.
-        private Optional<Future<?>> deadline = Optional.empty();
-        private boolean ended;
-
-        Open(Promise<T> promise) {
-            this.promise = promise;
-        }
-
-        synchronized void end() {
-            ended = true;
-            deadline.ifPresent(future -> future.cancel(false));
-        }
-
-        synchronized void endsBy(Future<?> future) {
-            deadline = Optional.of(future);
-            if (ended) {
-                future.cancel(false);
-            }
-        }
-    }
+    /// @param dueNanos by [System#nanoTime]; empty when there is no deadline
+    private record Open<T>(Promise<T> promise, OptionalLong dueNanos) {}
 
     /// @param prefix begins every id
     /// @param clock runs the deadlines
@@ -60,27 +43,47 @@ public final class Promises<T> {
     ///
     /// @throws IllegalStateException if the id is in use
     public Promise<T> create(String id, Optional<Duration> timeout, Consumer<Settlement<T>> whenSettled) {
-        var timeoutAt = timeout.map(after -> OptionalLong.of(System.currentTimeMillis() + after.toMillis()))
-                .orElse(OptionalLong.empty());
+        var timeoutAt = OptionalLong.empty();
+        var due = OptionalLong.empty();
+        if (timeout.isPresent()) {
+            timeoutAt = OptionalLong.of(System.currentTimeMillis() + timeout.get().toMillis());
+            due = OptionalLong.of(System.nanoTime() + timeout.get().toNanos());
+        }
         var promise = new Promise<T>(id, timeoutAt, whenSettled);
-        var opened = new Open<>(promise);
-        if (open.putIfAbsent(id, opened) != null) {
+        if (open.putIfAbsent(id, new Open<>(promise, due)) != null) {
             throw new IllegalStateException("promise id " + id + " is in use");
         }
-        // Not before, for a deadline that found nothing to settle would be none.
-        timeout.ifPresent(after -> opened.endsBy(clock.schedule(() -> settle(id, new Settlement.TimedOut<>()),
-                after.toMillis(), TimeUnit.MILLISECONDS)));
+        // Not before, for a look that found nothing to settle would be none.
+        due.ifPresent(this::lookAt);
         return promise;
+    }
+
+    private synchronized void lookAt(long dueNanos) {
+        if (lookAtNanos.isPresent() && lookAtNanos.getAsLong() - dueNanos <= 0) {
+            return;
+        }
+        lookAtNanos = OptionalLong.of(dueNanos);
+        Future<?> _ = clock.schedule(this::look, dueNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
+    }
+
+    /// Settles what is overdue.
+    private void look() {
+        synchronized (this) {
+            lookAtNanos = OptionalLong.empty();
+        }
+        open.forEach((id, each) -> each.dueNanos.ifPresent(due -> {
+            if (due - System.nanoTime() > 0) {
+                lookAt(due);
+            } else {
+                settle(id, new Settlement.TimedOut<>());
+            }
+        }));
     }
 
     /// @return false when no promise of this id is open
     public boolean settle(String id, Settlement<T> settlement) {
         var settled = open.remove(id);
-        if (settled == null) {
-            return false;
-        }
-        settled.end();
-        return settled.promise.settle(settlement);
+        return settled != null && settled.promise.settle(settlement);
     }
 
     /// Settles all that are open now; not those that are opened by what is done when one is settled.

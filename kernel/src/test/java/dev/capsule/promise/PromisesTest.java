@@ -9,18 +9,17 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
 class PromisesTest {
-    private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor();
+    private final ScheduledThreadPoolExecutor clock = new ScheduledThreadPoolExecutor(1);
     private final Promises<String> promises = new Promises<>("p", clock);
 
     @AfterEach
@@ -53,21 +52,43 @@ class PromisesTest {
     @Test
     void aDeadlineThatIsOverAtOnceSettlesToo() {
         var heard = new ArrayList<Settlement<String>>();
-        try (var hasty = new ScheduledThreadPoolExecutor(1) {
+        try (var late = new ScheduledThreadPoolExecutor(1) {
             @Override
-            public <V> ScheduledFuture<V> schedule(Callable<V> task, long delay, TimeUnit unit) {
-                try {
-                    V value = task.call();
-                    return super.schedule(() -> value, 0, unit);
-                } catch (Exception e) {
-                    throw new IllegalStateException(e);
+            public ScheduledFuture<?> schedule(Runnable task, long delay, TimeUnit unit) {
+                long due = System.nanoTime() + unit.toNanos(delay);
+                for (long left; (left = due - System.nanoTime()) > 0;) {
+                    LockSupport.parkNanos(left);
                 }
+                task.run();
+                return super.schedule(() -> {}, 0, unit);
             }
         }) {
-            var promise = new Promises<String>("p", hasty).create(Optional.of(Duration.ofMillis(1)), heard::add);
+            var promise = new Promises<String>("p", late).create(Optional.of(Duration.ofMillis(1)), heard::add);
             assertEquals(List.of(new Settlement.TimedOut<>()), heard);
             assertEquals(State.REJECTED_TIMEDOUT, promise.state());
         }
+    }
+
+    @Test
+    void deadlinesHoldInWhateverOrderTheyAreSet() throws Exception {
+        var heard = new LinkedBlockingQueue<Integer>();
+        for (int millis : List.of(60_000, 40, 1, 20, 80)) {
+            promises.create(Optional.of(Duration.ofMillis(millis)), _ -> heard.add(millis));
+        }
+        for (int millis : List.of(1, 20, 40, 80)) {
+            assertEquals(millis, heard.poll(10, TimeUnit.SECONDS));
+        }
+        assertEquals(1, promises.size());
+    }
+
+    /// Each question had a task of the clock's, whose thread woke up for it, next to the worker that was to answer.
+    @Test
+    void theClockIsNotWokenForEachDeadline() {
+        for (int i = 0; i < 100; i++) {
+            var promise = promises.create(Optional.of(Duration.ofHours(1)), _ -> {});
+            promises.settle(promise.id(), new Settlement.Resolved<>("in time"));
+        }
+        assertEquals(1, clock.getQueue().size());
     }
 
     @Test
