@@ -60,6 +60,7 @@ class Incoming:
     def renew(self):
         """Drops what of a frame has come."""
         self.parser = frames.Parser(self.parser.decode_header)
+        self._poller = None
 
     def next(self):
         """Waits for the next frame. None at the end of the channel."""
@@ -71,12 +72,20 @@ class Incoming:
         return frame
 
     def waiting(self, millis=0):
-        """Whether there is something to read, at the latest after this time."""
+        """Whether there is something to read, at the latest after this time, or, with None, when there is."""
         if self._poller is None:
-            select = standard("select")
-            self._poller = select.poll()
-            self._poller.register(self.descriptor, select.POLLIN)
+            self._poller = self._new_poller()
         return bool(self._poller.poll(millis))
+
+    def unread(self):
+        """Any thread: whether there is something to read now."""
+        return bool(self._new_poller().poll(0))
+
+    def _new_poller(self):
+        select = standard("select")
+        poller = select.poll()
+        poller.register(self.descriptor, select.POLLIN)
+        return poller
 
     def receive(self):
         """Reads once what is there. False at the end of the channel."""

@@ -10,6 +10,9 @@ from .frames import FrameError, kind_of
 _FIRST_REPEAT_MILLIS = 2
 _LAST_REPEAT_MILLIS = 100
 
+# For how long at most the main thread makes way: it may hold what this thread waits for.
+_WAY_SECONDS = 0.2
+
 
 class Control:
     NAME = "capsule-control"
@@ -25,6 +28,9 @@ class Control:
         self._debug = debug
         # Held while this thread does anything but wait.
         self.resting = allocate_lock()
+        # Released when this thread has nothing more to do, if the main thread waits for that.
+        self._way = None
+        interrupts.make_way = self._make_way
 
     def start(self):
         self._thread = threading.Thread(target=self._run, name=self.NAME, daemon=True)
@@ -41,31 +47,51 @@ class Control:
         self.resting = allocate_lock()
         self.start()
 
+    def _make_way(self):
+        """Main thread, in a signal's handler: a thread in a loop keeps the interpreter's lock for 5 ms from one that wants
+        it. The SIGINT of this thread ends the wait.
+        """
+        if self._way is not None:
+            return
+        self._way = way = allocate_lock()
+        way.acquire()
+        try:
+            if self.resting.locked() or self._incoming.unread():
+                way.acquire(timeout=_WAY_SECONDS)
+        finally:
+            self._way = None
+
     def _run(self):
         try:
             while True:
-                frame = self._next()
+                self._await()
+                # Only then is something read: what this thread has not begun with is there to be seen.
                 with self.resting:
-                    self._act(*frame)
+                    self._act_on_all()
+                way, self._way = self._way, None
+                if way is not None:
+                    way.release()
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:
             # Without this thread there would be no interrupt and no end.
             die(f"the control thread failed: {error!r}")
 
-    def _next(self):
+    def _await(self):
+        delay = _FIRST_REPEAT_MILLIS
+        while not self._incoming.waiting(delay if self._unheard() else None):
+            with self.resting:
+                self._interrupts.signal_again()
+                self._subshells.interrupt_again()
+            delay = min(2 * delay, _LAST_REPEAT_MILLIS)
+
+    def _act_on_all(self):
+        if not self._incoming.receive():
+            die_with_children()
         frame = self._incoming.parser.take()
-        while frame is None:
-            delay = _FIRST_REPEAT_MILLIS
-            while self._unheard() and not self._incoming.waiting(delay):
-                with self.resting:
-                    self._interrupts.signal_again()
-                    self._subshells.interrupt_again()
-                delay = min(2 * delay, _LAST_REPEAT_MILLIS)
-            if not self._incoming.receive():
-                die_with_children()
+        while frame is not None:
+            self._act(*frame)
             frame = self._incoming.parser.take()
-        return frame
 
     def _unheard(self):
         return self._interrupts.unheard or self._subshells.unheard()

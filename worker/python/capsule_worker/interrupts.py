@@ -5,15 +5,14 @@ import sys
 # The C half of the signal module, whose own would bring `enum` into every worker's boot.
 from _signal import SIGINT, SIGURG, getsignal, pthread_kill, signal
 from _thread import allocate_lock, get_ident
-from time import sleep
 
 from .imports import standard
 
 # So often the control thread asks whether a task has heard that it is cancelled, before it takes it for blocked.
 _TASK_PATIENCE = 5
 
-# How long the main thread makes way for the control thread.
-_WAY_SECONDS = 0.02
+# Of these, a worker has handlers of its own.
+OWN_SIGNALS = frozenset((SIGINT, SIGURG))
 
 
 class Interrupts:
@@ -35,6 +34,8 @@ class Interrupts:
         self.shield = _Shield(self)
         # Called on the main thread before it is interrupted.
         self.before = None
+        # Called there at a SIGURG: lets the control thread have the interpreter's lock.
+        self.make_way = None
         self._main = get_ident()
         self._handler = self._handle
         self._lock = allocate_lock()
@@ -50,7 +51,7 @@ class Interrupts:
         self._pending = False
         self._task = None
         self._child = False
-        signal(SIGURG, self._make_way)
+        signal(SIGURG, self._handle_urgent)
 
     def install(self):
         """Cells may set handlers of their own, which hold for that cell."""
@@ -124,12 +125,9 @@ class Interrupts:
         """In a forked child: a SIGINT is what it is in any Python."""
         self._child = True
 
-    def _make_way(self, signum, frame):
-        """The kernel has sent the control thread something, which would wait for the interpreter's lock for 5 ms if this
-        thread is in a loop. Its SIGINT, if it sends one, ends this at once.
-        """
-        if not self._child:
-            sleep(_WAY_SECONDS)
+    def _handle_urgent(self, signum, frame):
+        if self.make_way is not None and not self._child:
+            self.make_way()
 
     def _handle(self, signum, frame):
         if self._child:

@@ -47,6 +47,12 @@ class Interrupts(KernelCase):
     def test_a_busy_loop(self):
         self.assert_kept(self.interrupted(ANNOUNCE + "while True: pass", SOON))
 
+    def test_a_loop_that_lets_no_other_thread_run(self):
+        # The thread that hears of an interrupt waited for the interpreter's lock: for 5 ms in any loop.
+        code = "import sys\nsys.setswitchinterval(1000)\n" + ANNOUNCE + "while True: pass"
+        self.assert_kept(self.interrupted(code, SOON))
+        self.assert_ok(self.client.execute("sys.setswitchinterval(0.005)"))
+
     def test_a_sleep(self):
         self.assert_kept(self.interrupted(ANNOUNCE + "time.sleep(60)", SOON))
 

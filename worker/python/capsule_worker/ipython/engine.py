@@ -4,7 +4,7 @@ import io
 import os
 import pdb
 import sys
-from _signal import SIGINT, SIGURG, getsignal, valid_signals
+from _signal import getsignal, valid_signals
 from bdb import BdbQuit
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.machinery import PathFinder
@@ -12,6 +12,7 @@ from importlib.machinery import PathFinder
 from IPython.core import debugger, interactiveshell
 
 from .. import displays, tracebacks
+from ..interrupts import OWN_SIGNALS
 from ..namespace import own_variables
 from . import inspection, profile, rendering
 from .completion import Completion
@@ -141,7 +142,7 @@ class IPythonEngine:
         if self._rested and not self._expects_async:
             return False
         # What a cell's handler raises would be lost in the midst of an import.
-        return not any(map(callable, map(getsignal, valid_signals() - {SIGINT, SIGURG})))
+        return not any(map(callable, map(getsignal, valid_signals() - OWN_SIGNALS)))
 
     def rest(self):
         """While nobody waits: gets ready for what will probably come."""
