@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def with_cache(argv, path):
     changed = [f"-XX:AOTCache={path}" if word.startswith("-XX:AOTCache=") else word for word in argv]
     assert changed != argv, argv
     return changed
+
+
+def looks(kernel):
+    """How often the thread that looks at what cells use has begun to wait."""
+    for task in Path(f"/proc/{kernel.pid}/task").iterdir():
+        if (task / "comm").read_text() == "watchdog\n":
+            return [line for line in (task / "status").read_text().splitlines() if line.startswith("voluntary")]
+    return None
 
 
 class Lifecycle(unittest.TestCase):
@@ -174,6 +183,18 @@ class Lifecycle(unittest.TestCase):
                 ):
                     self.assertEqual("42", client.execute("6 * 7").result())
                     self.assertEqual([], kernel.log.lines())
+
+    def test_an_idle_kernel_rests(self):
+        # What looks at a worker's processes every second never ceased to, for it took the worker's own for a cell's.
+        with Kernel() as kernel, Client(kernel.info) as client:
+            self.assertEqual("42", client.execute("6 * 7").result())
+            deadline = time.monotonic() + PATIENCE
+            before, now = None, looks(kernel)
+            self.assertIsNotNone(now)
+            while before != now and time.monotonic() < deadline:
+                time.sleep(3)
+                before, now = now, looks(kernel)
+            self.assertEqual(before, now)
 
     def test_it_is_ready_before_its_worker_is(self):
         """kernel_info does not wait for a Python that takes for ever to start."""

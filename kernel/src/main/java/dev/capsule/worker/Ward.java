@@ -28,6 +28,9 @@ final class Ward {
     private static final int REST = 20;
     private static final long LONGEST_REST_NANOS = 4 * INTERVAL_NANOS;
 
+    /// Of the process that runs the cells: the main one, and that of control.
+    private static final int OWN_THREADS = 2;
+
     /// For so long a worker may have all the processes that it may have. A program that meets the limit and gives up
     /// needs less; what goes on would keep the machine busy with nothing else.
     private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
@@ -295,7 +298,7 @@ final class Ward {
                 exceeded(growth.limit());
             }
         }
-        return unexplained || tasks > own + 1;
+        return unexplained || tasks > own + OWN_THREADS;
     }
 
     /// Ends the snapshots that alone have files open which cells have removed and closed.
