@@ -133,7 +133,8 @@ public final class PublisherSocket extends BoundSocket {
         }
     }
 
-    private void release() {
+    /// Writes what [#together] has kept so far. Any thread.
+    public void release() {
         subscribers.keySet().forEach(Peer::release);
     }
 

@@ -35,6 +35,11 @@ final class Iopub {
         socket.together(publishing);
     }
 
+    /// Has clients get now what was published so far.
+    void release() {
+        socket.release();
+    }
+
     /// Publishes that the kernel is busy with a request.
     void begins(Exchange exchange) {
         synchronized (open) {

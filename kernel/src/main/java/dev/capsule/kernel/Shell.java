@@ -346,7 +346,11 @@ final class Shell {
         if (request.storeHistory()) {
             executionCount++;
         }
-        Consumer<InputRequest> ask = input -> stdin.ask(turn.stdin(), input, turn.message());
+        Consumer<InputRequest> ask = input -> {
+            // Front ends show the question below what has been written by then.
+            iopub.release();
+            stdin.ask(turn.stdin(), input, turn.message());
+        };
         if (!warned && !request.silent()) {
             warned = true;
             ending.run();
