@@ -14,6 +14,7 @@ import dev.capsule.policy.UserDirectory;
 import dev.capsule.session.Session;
 import dev.capsule.worker.Interpreter;
 import dev.capsule.worker.ProcessWatch;
+import dev.capsule.worker.WorkerProcess;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -63,6 +64,8 @@ final class KernelCommand {
     /// @return the exit code, when the kernel has ended
     static int run(List<String> args) {
         try {
+            // Beside all that comes before the first worker.
+            Thread.ofPlatform().name("prepare").daemon().start(WorkerProcess::prepare);
             serve(options(args.subList(1, args.size())));
             return 0;
         } catch (RefusedException | WireException | ChannelException e) {

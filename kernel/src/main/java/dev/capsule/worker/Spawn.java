@@ -72,6 +72,9 @@ final class Spawn implements AutoCloseable {
         inherited = ADD_CLOSEFROM.isPresent() ? List.of() : open();
     }
 
+    /// Ahead of the first.
+    static void load() {}
+
     /// Adds a descriptor, which may be closed at once.
     void add(int number, int descriptor) throws IOException {
         descriptors.put(number, Posix.duplicate(descriptor, CLEAR));

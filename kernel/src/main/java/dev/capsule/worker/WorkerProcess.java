@@ -240,6 +240,13 @@ public final class WorkerProcess {
         Posix.adoptOrphans();
     }
 
+    /// Does ahead what the first worker would have to wait for: some 50 ms, for the most part of loading what calls the system.
+    public static void prepare() {
+        prepareHost();
+        Spawn.load();
+        Ward.prepare();
+    }
+
     /// How the limits that a worker's processes have together are enforced on this machine, for a person to read.
     public static String enforcement() {
         return Ward.describe();
