@@ -1,15 +1,11 @@
 package dev.capsule.frame;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
+import dev.capsule.json.JsonException;
+import dev.capsule.json.JsonReader;
+import dev.capsule.json.JsonReader.Keys;
+import dev.capsule.json.JsonReader.Limits;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.math.BigInteger;
-import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -31,16 +27,10 @@ public enum Encoding {
 
         @Override
         Map<String, @Nullable Object> decode(byte[] header) {
-            try (var json = READER.createParser(checkUtf8(header))) {
-                if (json.nextToken() == JsonToken.START_OBJECT) {
-                    var map = readMap(json);
-                    if (json.nextToken() == null) {
-                        return map;
-                    }
-                }
-                throw new FrameException("frame header is not one JSON object");
-            } catch (IOException e) {
-                throw new FrameException("frame header is not valid JSON: " + firstLine(e), e);
+            try {
+                return JsonReader.readObject(header, LIMITS);
+            } catch (JsonException e) {
+                throw new FrameException("frame header is not valid JSON: " + e.getMessage(), e);
             }
         }
     },
@@ -73,16 +63,9 @@ public enum Encoding {
     };
 
     static final int MAX_DEPTH = 64;
-    private static final int MAX_NUMBER_CHARS = 32;
+    private static final int MAX_NUMBER_BYTES = 32;
 
-    private static final JsonFactory FACTORY = JsonFactory.builder()
-            .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH)
-                    .maxNumberLength(MAX_NUMBER_CHARS).maxStringLength(Integer.MAX_VALUE).build())
-            .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION).build();
-
-    /// For whom notices a key that comes twice itself, which is cheaper.
-    private static final JsonFactory READER = FACTORY.rebuild().disable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .build();
+    private static final Limits LIMITS = new Limits(MAX_DEPTH, MAX_NUMBER_BYTES, Keys.DISTINCT);
 
     private final String wireName;
 
@@ -110,25 +93,27 @@ public enum Encoding {
     /// @throws FrameException if the bytes are not exactly one map within the limits
     abstract Map<String, @Nullable Object> decode(byte[] header);
 
-    /// @param start of what the value is to be; any value where it is [JsonToken#NOT_AVAILABLE]
+    /// @throws FrameException if the bytes are not exactly one JSON value in UTF-8
+    static void checkJson(String what, byte[] value) {
+        char _ = first(what, value);
+    }
+
+    /// @param start its first character: of an object or an array
     /// @throws FrameException if the bytes are not exactly one such JSON value in UTF-8
-    static void checkJson(String what, byte[] value, JsonToken start) {
-        if (value.length == 2 && value[0] == '{' && value[1] == '}' && start == JsonToken.START_OBJECT) {
+    static void checkJson(String what, byte[] value, char start) {
+        if (value.length == 2 && value[0] == '{' && value[1] == '}' && start == '{') {
             return;
         }
-        try (var json = FACTORY.createParser(checkUtf8(value))) {
-            var first = json.nextToken();
-            if (first == null || (start != JsonToken.NOT_AVAILABLE && first != start)) {
-                throw new FrameException(what + " does not begin with " + start);
-            }
-            // A number or string is checked only when it is looked at; skipping looks at everything.
-            json.skipChildren();
-            json.finishToken();
-            if (json.nextToken() != null) {
-                throw new FrameException(what + " is more than one JSON value");
-            }
-        } catch (IOException e) {
-            throw new FrameException(what + " is not valid JSON: " + firstLine(e), e);
+        if (first(what, value) != start) {
+            throw new FrameException("%s does not begin with %s".formatted(what, start));
+        }
+    }
+
+    private static char first(String what, byte[] value) {
+        try {
+            return JsonReader.check(value, LIMITS);
+        } catch (JsonException e) {
+            throw new FrameException(what + " is not valid JSON: " + e.getMessage(), e);
         }
     }
 
@@ -154,25 +139,12 @@ public enum Encoding {
         return true;
     }
 
-    /// Jackson takes overlong forms and encoded surrogates, which other readers of the same bytes may not.
-    private static byte[] checkUtf8(byte[] text) throws CharacterCodingException {
-        int all = 0;
-        for (byte b : text) {
-            all |= b;
-        }
-        if (all < 0) {
-            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(text));
-        }
-        return text;
-    }
-
     /// @param value one JSON value that [#checkJson] has passed
     static @Nullable Object readValue(byte[] value) {
-        try (var json = FACTORY.createParser(value)) {
-            json.nextToken();
-            return readJson(json);
-        } catch (IOException e) {
-            throw new FrameException("not valid JSON: " + firstLine(e), e);
+        try {
+            return JsonReader.read(value, LIMITS);
+        } catch (JsonException e) {
+            throw new FrameException("not valid JSON: " + e.getMessage(), e);
         }
     }
 
@@ -185,43 +157,6 @@ public enum Encoding {
         var header = new LinkedHashMap<String, @Nullable Object>();
         map.forEach((key, value) -> header.put((String) key, value));
         return header;
-    }
-
-    private static Map<String, @Nullable Object> readMap(JsonParser json) throws IOException {
-        var map = new LinkedHashMap<String, @Nullable Object>();
-        for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
-            json.nextToken();
-            int before = map.size();
-            map.put(name, readJson(json));
-            if (map.size() == before) {
-                throw new FrameException("frame header has the key \"" + name + "\" twice");
-            }
-        }
-        return map;
-    }
-
-    private static @Nullable Object readJson(JsonParser json) throws IOException {
-        return switch (json.currentToken()) {
-            case START_OBJECT -> readMap(json);
-            case START_ARRAY -> {
-                var list = new ArrayList<@Nullable Object>();
-                while (json.nextToken() != JsonToken.END_ARRAY) {
-                    list.add(readJson(json));
-                }
-                yield list;
-            }
-            case VALUE_STRING -> json.getText();
-            case VALUE_NUMBER_INT -> {
-                var number = json.getNumberValue();
-                yield number instanceof BigInteger ? number : Long.valueOf(number.longValue());
-            }
-            case VALUE_NUMBER_FLOAT -> json.getDoubleValue();
-            case VALUE_TRUE -> true;
-            case VALUE_FALSE -> false;
-            case VALUE_NULL -> null;
-            case END_OBJECT, END_ARRAY, FIELD_NAME, NOT_AVAILABLE, VALUE_EMBEDDED_OBJECT ->
-                throw new IllegalStateException("no value starts with " + json.currentToken());
-        };
     }
 
     private static void pack(MessagePacker packer, @Nullable Object value) throws IOException {

@@ -1,6 +1,5 @@
 package dev.capsule.frame;
 
-import com.fasterxml.jackson.core.JsonToken;
 import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
@@ -223,8 +222,8 @@ public sealed interface Frame {
             if (commId.length() > MAX_COMM_NAME_CHARS || target.length() > MAX_COMM_NAME_CHARS) {
                 throw new FrameException("comm id or target of over %d characters".formatted(MAX_COMM_NAME_CHARS));
             }
-            Encoding.checkJson("data of a comm", data, JsonToken.NOT_AVAILABLE);
-            Encoding.checkJson("metadata of a comm", metadata, JsonToken.START_OBJECT);
+            Encoding.checkJson("data of a comm", data);
+            Encoding.checkJson("metadata of a comm", metadata, '{');
             buffers = List.copyOf(buffers);
         }
     }
@@ -259,8 +258,8 @@ public sealed interface Frame {
             if (buffers.size() != 2) {
                 throw new FrameException("resolved execution has %d buffers, not 2".formatted(buffers.size()));
             }
-            Encoding.checkJson("user expressions", buffers.getFirst(), JsonToken.START_OBJECT);
-            Encoding.checkJson("payload", buffers.getLast(), JsonToken.START_ARRAY);
+            Encoding.checkJson("user expressions", buffers.getFirst(), '{');
+            Encoding.checkJson("payload", buffers.getLast(), '[');
         }
     }
 

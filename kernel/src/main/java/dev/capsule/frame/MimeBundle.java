@@ -1,6 +1,5 @@
 package dev.capsule.frame;
 
-import com.fasterxml.jackson.core.JsonToken;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -39,10 +38,10 @@ public record MimeBundle(List<String> mimes, List<Form> forms, List<byte[]> valu
         }
         for (int i = 0; i < values.size(); i++) {
             if (forms.get(i) == Form.JSON) {
-                Encoding.checkJson("value of " + mimes.get(i), values.get(i), JsonToken.NOT_AVAILABLE);
+                Encoding.checkJson("value of " + mimes.get(i), values.get(i));
             }
         }
-        Encoding.checkJson("metadata", metadata, JsonToken.START_OBJECT);
+        Encoding.checkJson("metadata", metadata, '{');
     }
 
     public Optional<String> plainText() {

@@ -2,27 +2,21 @@ package dev.capsule.jupyter;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadConstraints;
 import com.fasterxml.jackson.core.util.ByteArrayBuilder;
+import dev.capsule.json.JsonException;
+import dev.capsule.json.JsonReader;
+import dev.capsule.json.JsonReader.Keys;
+import dev.capsule.json.JsonReader.Limits;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
-import org.jspecify.annotations.Nullable;
 
 /// JSON by streaming: the tree model of databind costs a starting kernel more than all the rest of a message.
 final class Json {
-    /// Longer than any message the sockets let in.
-    private static final int MAX_STRING_CHARS = 1 << 30;
+    private static final JsonFactory FACTORY = new JsonFactory();
 
-    private static final JsonFactory FACTORY = JsonFactory.builder().streamReadConstraints(StreamReadConstraints
-            .builder().maxNestingDepth(1_000).maxStringLength(MAX_STRING_CHARS).maxNumberLength(1_000).build()).build();
+    private static final Limits LIMITS = new Limits(1_000, 1_000, Keys.LAST);
 
     /// Writes the fields of one object.
     interface Fields {
@@ -44,7 +38,7 @@ final class Json {
         }
     }
 
-    /// Reads one JSON object into maps, lists, strings, numbers, booleans and nulls.
+    /// Reads one JSON object, as [JsonReader] does.
     ///
     /// @throws WireException if the bytes are not exactly one JSON object; `what` names them in the message
     static JsonObject parse(String what, byte[] bytes) {
@@ -56,59 +50,10 @@ final class Json {
         if (Arrays.equals(bytes, Content.empty())) {
             return new JsonObject(what, Map.of());
         }
-        try (var json = FACTORY.createParser(bytes)) {
-            if (json.nextToken() != JsonToken.START_OBJECT) {
-                throw new WireException(what + " is not a JSON object");
-            }
-            var fields = new LinkedHashMap<String, @Nullable Object>();
-            for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
-                var first = json.nextToken();
-                if (name.equals(skipped)) {
-                    json.skipChildren();
-                    json.finishToken();
-                    fields.put(name, null);
-                } else {
-                    fields.put(name, readValue(json, first));
-                }
-            }
-            if (json.nextToken() != null) {
-                throw new WireException(what + " has text after its JSON object");
-            }
-            return new JsonObject(what, fields);
-        } catch (JsonProcessingException e) {
-            throw new WireException(what + " is not valid JSON: " + e.getOriginalMessage(), e);
-        } catch (IOException e) {
-            throw new WireException(what + " cannot be read: " + e.getMessage(), e);
+        try {
+            return new JsonObject(what, JsonReader.readObjectWithout(skipped, bytes, LIMITS));
+        } catch (JsonException e) {
+            throw new WireException(what + " is not valid JSON: " + e.getMessage(), e);
         }
-    }
-
-    private static Map<String, @Nullable Object> readObject(JsonParser json) throws IOException {
-        var fields = new LinkedHashMap<String, @Nullable Object>();
-        for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
-            fields.put(name, readValue(json, json.nextToken()));
-        }
-        return fields;
-    }
-
-    private static List<@Nullable Object> readArray(JsonParser json) throws IOException {
-        var values = new ArrayList<@Nullable Object>();
-        for (var token = json.nextToken(); token != JsonToken.END_ARRAY; token = json.nextToken()) {
-            values.add(readValue(json, token));
-        }
-        return values;
-    }
-
-    private static @Nullable Object readValue(JsonParser json, JsonToken token) throws IOException {
-        return switch (token) {
-            case START_OBJECT -> readObject(json);
-            case START_ARRAY -> readArray(json);
-            case VALUE_STRING -> json.getText();
-            case VALUE_NUMBER_INT, VALUE_NUMBER_FLOAT -> json.getNumberValue();
-            case VALUE_TRUE -> true;
-            case VALUE_FALSE -> false;
-            case VALUE_NULL -> null;
-            case END_OBJECT, END_ARRAY, FIELD_NAME, NOT_AVAILABLE, VALUE_EMBEDDED_OBJECT ->
-                throw new IllegalStateException("no value starts with " + token);
-        };
     }
 }

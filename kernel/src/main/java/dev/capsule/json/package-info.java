@@ -1,0 +1,5 @@
+/// Reads JSON.
+@NullMarked
+package dev.capsule.json;
+
+import org.jspecify.annotations.NullMarked;
