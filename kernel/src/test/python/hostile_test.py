@@ -32,7 +32,7 @@ from confined import (
     users,
 )
 from hostile_cells import CELLS, FRAMES, STUBBORN, tools_path
-from kernels import PATIENCE, Watch, descendants, free_ports
+from kernels import PATIENCE, Watch, descendants, free_ports, let_go
 from wire import Client
 
 # Young calls, which have one number on all architectures and none in an older libseccomp.
@@ -152,7 +152,8 @@ class Stage:
         )
         self.segment = int(self.victim.stdout.readline().split()[0])
         self.kernel = self.client = None
-        self.offered_port = free_ports(1)[0]
+        [self.offered_port] = free_ports(1)
+        let_go([self.offered_port])
         self.mounts = mounts()
         self.core_pattern = Path("/proc/sys/kernel/core_pattern").read_text()
 

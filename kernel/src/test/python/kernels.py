@@ -29,16 +29,29 @@ def is_first_warning(message):
     return UNCONFINED and isinstance(text, str) and text.startswith("[Capsule: this kernel is not sandboxed")
 
 
+# Sockets that keep ports from all but who listens on them, by port.
+_kept = {}
+
+
 def free_ports(count):
-    """Ports of the loopback interface that nobody listened on a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    """Ports of the loopback interface that nobody else is given before `let_go`: kernels that started at the same time
+    were given the same one, now and then, and ended at once."""
+    ports = []
+    for _ in range(count):
+        kept = socket.socket()
+        kept.bind(("127.0.0.1", 0))
+        # Only from now on: who binds with this option, too, as servers do, may have the port as well.
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ports.append(kept.getsockname()[1])
+        _kept[ports[-1]] = kept
+    return ports
+
+
+def let_go(ports):
+    for port in ports:
+        kept = _kept.pop(port, None)
+        if kept is not None:
+            kept.close()
 
 
 def connection(**changes):
@@ -134,6 +147,8 @@ class Kernel:
         self.process.wait(PATIENCE)
         if os.path.exists(self.connection_file):
             os.unlink(self.connection_file)
+        if isinstance(self.info, dict):
+            let_go(self.info.get(f"{channel}_port") for channel in CHANNELS)
 
     def __enter__(self):
         return self
