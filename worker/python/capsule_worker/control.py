@@ -11,7 +11,7 @@ _FIRST_REPEAT_MILLIS = 2
 _LAST_REPEAT_MILLIS = 100
 
 # For how long at most the main thread makes way: it may hold what this thread waits for.
-_WAY_SECONDS = 0.2
+_WAY_SECONDS = 0.02
 
 
 class Control:
@@ -53,9 +53,10 @@ class Control:
         """
         if self._way is not None:
             return
-        self._way = way = allocate_lock()
+        way = allocate_lock()
         way.acquire()
         try:
+            self._way = way
             if self.resting.locked() or self._incoming.unread():
                 way.acquire(timeout=_WAY_SECONDS)
         finally:
@@ -68,14 +69,19 @@ class Control:
                 # Only then is something read: what this thread has not begun with is there to be seen.
                 with self.resting:
                     self._act_on_all()
-                way, self._way = self._way, None
-                if way is not None:
-                    way.release()
+                self._give_way_back()
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:
             # Without this thread there would be no interrupt and no end.
             die(f"the control thread failed: {error!r}")
+
+    def _give_way_back(self):
+        # What has come meanwhile may be what the main thread makes way for.
+        if self._way is not None and not self._incoming.waiting():
+            way, self._way = self._way, None
+            if way is not None:
+                way.release()
 
     def _await(self):
         delay = _FIRST_REPEAT_MILLIS
@@ -88,10 +94,17 @@ class Control:
     def _act_on_all(self):
         if not self._incoming.receive():
             die_with_children()
+        tick = None
         frame = self._incoming.parser.take()
         while frame is not None:
-            self._act(*frame)
+            if frame[0].get("signal") == "flush":
+                tick = frame
+            else:
+                self._act(*frame)
             frame = self._incoming.parser.take()
+        # The last of these, and after all else: it waits for a stream that is being written to.
+        if tick is not None:
+            self._act(*tick)
 
     def _unheard(self):
         return self._interrupts.unheard or self._subshells.unheard()
