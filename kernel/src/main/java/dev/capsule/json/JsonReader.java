@@ -110,7 +110,9 @@ public final class JsonReader {
         switch (next()) {
             case '{' -> skipObject(deeper(depth));
             case '[' -> skipArray(deeper(depth));
-            case '"' -> skipString();
+            case '"' -> {
+                int _ = skipString();
+            }
             case 't' -> literal("true", true);
             case 'f' -> literal("false", false);
             case 'n' -> literal("null", null);
@@ -205,14 +207,10 @@ public final class JsonReader {
 
     private String string() {
         int start = at + 1;
-        int end = start;
-        while (end < text.length && text[end] != '"' && text[end] != '\\') {
-            end++;
-        }
-        skipString();
-        return at == end + 1
-                ? new String(text, start, end - start, StandardCharsets.UTF_8)
-                : unescaped(start, end);
+        int plainEnd = skipString();
+        return at == plainEnd + 1
+                ? new String(text, start, plainEnd - start, StandardCharsets.UTF_8)
+                : unescaped(start, plainEnd);
     }
 
     /// @param end of what has no escapes
@@ -244,9 +242,12 @@ public final class JsonReader {
         return string.append(new String(text, from, to - from, StandardCharsets.UTF_8)).toString();
     }
 
-    private void skipString() {
+    /// @return where its first escape is, or its end when it has none
+    private int skipString() {
+        int plainEnd = -1;
         for (at++; peek() != '"'; at++) {
             if (text[at] == '\\') {
+                plainEnd = plainEnd < 0 ? at : plainEnd;
                 at++;
                 skipEscape();
             } else if (text[at] >= 0 && text[at] < ' ') {
@@ -254,6 +255,7 @@ public final class JsonReader {
             }
         }
         at++;
+        return plainEnd < 0 ? at - 1 : plainEnd;
     }
 
     private void skipEscape() {

@@ -12,7 +12,8 @@ import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.Map;
 
-/// JSON by streaming: the tree model of databind costs a starting kernel more than all the rest of a message.
+/// JSON objects. They are written by streaming: the tree model of databind costs a starting kernel more than all the rest of
+/// a message.
 final class Json {
     private static final JsonFactory FACTORY = new JsonFactory();
 
