@@ -118,7 +118,7 @@ class Subshells(OnIPython, test_subshells.Subshells):
             "slow = Slow()"
         )
         running = worker.start(
-            "print('waiting', flush=True); before = list(warnings.filters); asked.wait()\n"
+            "before = list(warnings.filters); print('waiting', flush=True); asked.wait()\n"
             "with warnings.catch_warnings():\n"
             "    go.set(); over.wait()"
         )
