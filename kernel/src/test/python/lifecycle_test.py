@@ -1,5 +1,6 @@
 """Beginnings and ends: no process is left, ports are free again, and what cannot start says why."""
 
+import contextlib
 import json
 import os
 import signal
@@ -170,6 +171,17 @@ class Lifecycle(unittest.TestCase):
         # With this option it does not start where it cannot use it.
         with Kernel(change_argv=lambda argv: [argv[0], "-XX:AOTMode=on", *argv[1:]]) as kernel, Client(kernel.info) as client:
             self.assertEqual("42", client.execute("6 * 7").result())
+
+    def test_it_is_ready_without_a_look_into_its_jar(self):
+        # It looked there for loggers, selectors and the frames of a page, for a tenth of its start.
+        with Kernel() as kernel, Client(kernel.info) as client:
+            client.request("kernel_info_request", channel="control")
+            opened = []
+            for descriptor in Path(f"/proc/{kernel.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    opened.append(os.readlink(descriptor))
+            self.assertTrue(opened)
+            self.assertEqual([], [path for path in opened if path.endswith(".jar")])
 
     def test_a_cache_that_is_of_no_use_costs_time_only(self):
         with tempfile.NamedTemporaryFile("wb") as file:

@@ -1,5 +1,6 @@
 package dev.capsule.audit;
 
+import dev.capsule.log.Logs;
 import dev.capsule.policy.UserDirectory;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -41,7 +42,7 @@ import org.jspecify.annotations.Nullable;
 /// may come by the thousand, are written [#CELL_DELAY_NANOS] later, together, and [#CELLS_APART_NANOS] after the ones before.
 /// What cannot be written is lost; that is said once, and stops nothing.
 public final class Audit implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(Audit.class.getName());
+    private static final Logger LOG = Logs.of(Audit.class);
 
     /// The file is then renamed to [#old], in place of the one that was there.
     static final long MAX_FILE_BYTES = 16 << 20;

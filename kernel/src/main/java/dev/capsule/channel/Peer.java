@@ -1,5 +1,6 @@
 package dev.capsule.channel;
 
+import dev.capsule.log.Logs;
 import java.io.EOFException;
 import java.io.IOException;
 import java.lang.System.Logger.Level;
@@ -17,7 +18,7 @@ import java.util.function.Supplier;
 /// One connection to a socket. Read by the reactor thread alone; written to by any thread, under the lock: at once as
 /// far as the connection takes it, the rest from the backlog by the reactor thread.
 final class Peer {
-    private static final System.Logger LOG = System.getLogger(Peer.class.getName());
+    private static final System.Logger LOG = Logs.of(Peer.class);
 
     /// All writes go through a buffer of this size: one system call for many small messages, and the temporary direct
     /// buffer that the JDK keeps for each thread that writes stays this small, which it would not be if large frames

@@ -1,5 +1,6 @@
 package dev.capsule.channel;
 
+import dev.capsule.log.Logs;
 import java.lang.System.Logger.Level;
 import java.net.InetSocketAddress;
 import java.net.ProtocolException;
@@ -27,7 +28,7 @@ import org.jspecify.annotations.Nullable;
 /// note, messages above theirs disconnect it. Who calls [#awaitRoom] before publishing is held to the pace of the slowest
 /// peer that still reads, for which nothing has to be dropped then.
 public final class PublisherSocket extends BoundSocket {
-    private static final System.Logger LOG = System.getLogger(PublisherSocket.class.getName());
+    private static final System.Logger LOG = Logs.of(PublisherSocket.class);
 
     /// Of one peer; Jupyter's clients have one.
     private static final int MAX_SUBSCRIPTIONS = 1024;

@@ -1,5 +1,6 @@
 package dev.capsule.channel;
 
+import dev.capsule.log.Logs;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.System.Logger.Level;
@@ -23,7 +24,7 @@ import java.util.concurrent.TimeUnit;
 /// The thread that reads for its sockets, calls their handlers, and writes what did not fit at once. A connection that
 /// breaks, or says what is not ZMTP, is closed and logged, and the others go on.
 public final class Reactor implements AutoCloseable {
-    private static final System.Logger LOG = System.getLogger(Reactor.class.getName());
+    private static final System.Logger LOG = Logs.of(Reactor.class);
     private static final int INPUT_BYTES = 64 * 1024;
 
     /// Connections and listening sockets; a client of a kernel has one to five. Keeps clients from using up the
@@ -32,6 +33,18 @@ public final class Reactor implements AutoCloseable {
 
     /// How much longer than the linger time [#close] waits for a handler that does not return.
     private static final Duration GRACE = Duration.ofSeconds(1);
+
+    /// Linux's selectors. Unless they are named, the JDK looks first whether the jar has others, which takes a starting
+    /// kernel 6 ms.
+    private static final String SELECTORS = "sun.nio.ch.EPollSelectorProvider";
+
+    static {
+        try {
+            System.setProperty("java.nio.channels.spi.SelectorProvider", Class.forName(SELECTORS).getName());
+        } catch (ClassNotFoundException e) {
+            LOG.log(Level.DEBUG, () -> "the JDK looks for selectors itself: " + e);
+        }
+    }
 
     private final Selector selector;
     private final Duration linger;

@@ -1,5 +1,6 @@
 package dev.capsule.channel;
 
+import dev.capsule.log.Logs;
 import java.lang.System.Logger.Level;
 import java.net.InetSocketAddress;
 import java.net.ProtocolException;
@@ -12,7 +13,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /// A ROUTER: gives each message with the identity of the peer it came from, and sends to the peer with an identity
 /// (REQREP, `rfc.zeromq.org/spec/28`). For shell, control and stdin.
 public final class RouterSocket extends BoundSocket {
-    private static final System.Logger LOG = System.getLogger(RouterSocket.class.getName());
+    private static final System.Logger LOG = Logs.of(RouterSocket.class);
     private static final Traits TRAITS = new Traits("ROUTER", Set.of("DEALER", "REQ", "ROUTER"), 512L << 20,
             new Backlog.Limits(256L << 20, 0));
 

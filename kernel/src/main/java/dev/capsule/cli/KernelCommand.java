@@ -9,6 +9,7 @@ import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.WireException;
 import dev.capsule.kernel.History;
 import dev.capsule.kernel.Kernel;
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.UserDirectory;
 import dev.capsule.session.Session;
@@ -34,7 +35,7 @@ import org.jspecify.annotations.Nullable;
 
 /// `capsule kernel -f FILE …`: what Jupyter starts. Builds every object by hand.
 final class KernelCommand {
-    private static final Logger LOG = System.getLogger(KernelCommand.class.getName());
+    private static final Logger LOG = Logs.of(KernelCommand.class);
     private static final String USAGE = "usage: capsule kernel -f CONNECTION_FILE [--python PATH]"
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
             + " [--network none|host] [--snapshots on|off] [--debugger on|off]"

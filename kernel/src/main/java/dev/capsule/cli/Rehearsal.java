@@ -88,15 +88,15 @@ final class Rehearsal {
         command.addAll(Argv.FLAGS);
         // What is run often is not noted, as [Argv] wants nothing of it.
         command.addAll(
-                List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft,
-                        "-jar", argv.jar().toString()));
+                List.of("-XX:+UnlockDiagnosticVMOptions", "-XX:-AOTRecordTraining", "-XX:AOTCacheOutput=" + draft));
+        command.addAll(argv.program());
         command.addAll(argv.kernel(connection.toString()));
         command.addAll(List.of(KernelCommand.REHEARSE, "yes"));
         var visible = new HashMap<>(environment);
         // History, audit and checkpoints.
         visible.put("XDG_DATA_HOME", directory.toString());
         visible.put("XDG_STATE_HOME", directory.toString());
-        visible.remove("JPY_PARENT_PID");
+        visible.put("JPY_PARENT_PID", Long.toString(ProcessHandle.current().pid()));
         return new Launch("java", command, visible, workspace);
     }
 

@@ -2,6 +2,7 @@ package dev.capsule.cli;
 
 import dev.capsule.audit.Event;
 import dev.capsule.checkpoint.Shelf;
+import dev.capsule.log.Logs;
 import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Network;
@@ -40,7 +41,7 @@ import java.util.stream.Stream;
 /// How a kernel's workers are started: profile, sandbox and files. What the machine offers is found out beside the
 /// kernel's own start; whoever needs to know waits for it.
 final class WorkerPlan implements Launches {
-    private static final Logger LOG = System.getLogger(WorkerPlan.class.getName());
+    private static final Logger LOG = Logs.of(WorkerPlan.class);
 
     /// In the user's state directory, which no worker is given.
     static final String SANDBOX = "sandbox";

@@ -3,6 +3,7 @@ package dev.capsule.kernel;
 import dev.capsule.jupyter.ConnectionInfo;
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Request;
+import dev.capsule.log.Logs;
 import dev.capsule.session.Answers;
 import dev.capsule.session.DebugRequest;
 import dev.capsule.session.Session;
@@ -12,7 +13,7 @@ import java.util.Optional;
 
 /// Answers the requests that need no worker, alike on shell and control.
 final class Common {
-    private static final Logger LOG = System.getLogger(Common.class.getName());
+    private static final Logger LOG = Logs.of(Common.class);
 
     private final ConnectionInfo connection;
     private final Session session;

@@ -4,6 +4,7 @@ import dev.capsule.channel.RouterSocket;
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Message;
 import dev.capsule.jupyter.Wire;
+import dev.capsule.log.Logs;
 import dev.capsule.session.CommMessage;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -13,7 +14,7 @@ import java.util.Optional;
 /// One request and what answers it: the kernel is `busy` with it from [#open] to [#close], which comes after the last
 /// message that is about it (Jupyter messaging, "Request-Reply").
 final class Exchange implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(Exchange.class.getName());
+    private static final Logger LOG = Logs.of(Exchange.class);
 
     private final Message request;
     private final RouterSocket socket;

@@ -2,6 +2,7 @@ package dev.capsule.kernel;
 
 import dev.capsule.jupyter.Content.HistoryEntry;
 import dev.capsule.jupyter.Request.HistoryQuery;
+import dev.capsule.log.Logs;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -10,13 +11,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
-import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Properties;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -25,12 +26,13 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
+import org.sqlite.JDBC;
 
 /// The inputs and outputs of this and earlier kernels, in one SQLite file that several kernels may share; in memory when
 /// the file cannot be used. All work is done in order on thread `history`, so no cell waits for a disk or another
 /// kernel's lock; SQLite itself is loaded there with the first cell.
 public final class History implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(History.class.getName());
+    private static final Logger LOG = Logs.of(History.class);
     private static final String IN_MEMORY = "jdbc:sqlite::memory:";
     /// A client that asks for a thousand entries must not get gigabytes.
     private static final int MAX_ENTRY_CHARS = 1 << 20;
@@ -234,8 +236,8 @@ public final class History implements AutoCloseable {
                 // What people type is nobody else's business.
                 Files.createFile(path,
                         PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
-            } catch (FileAlreadyExistsException e) {
-                LOG.log(Level.DEBUG, () -> "history goes on in " + path);
+            } catch (FileAlreadyExistsException _) {
+                // Of earlier sessions.
             }
             return prepare("jdbc:sqlite:" + path);
         } catch (IOException | SQLException e) {
@@ -245,7 +247,7 @@ public final class History implements AutoCloseable {
     }
 
     private Connection prepare(String url) throws SQLException {
-        var connection = DriverManager.getConnection(url);
+        var connection = JDBC.createConnection(url, new Properties());
         try (var statement = connection.createStatement()) {
             statement.execute("PRAGMA busy_timeout = " + LOCK_TIMEOUT_MILLIS);
             statement.execute("PRAGMA journal_mode = WAL");

@@ -11,6 +11,7 @@ import dev.capsule.jupyter.Request;
 import dev.capsule.jupyter.Signer;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.jupyter.WireException;
+import dev.capsule.log.Logs;
 import dev.capsule.session.Session;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -25,7 +26,7 @@ import java.util.function.Supplier;
 /// The front: five sockets, and one session behind them. Shell has a thread of its own, so that control, stdin,
 /// heartbeat and iopub, which share another, are served whatever a cell's request costs.
 public final class Kernel {
-    private static final Logger LOG = System.getLogger(Kernel.class.getName());
+    private static final Logger LOG = Logs.of(Kernel.class);
 
     /// How long the last messages may take to reach the clients.
     private static final Duration LINGER = Duration.ofSeconds(1);

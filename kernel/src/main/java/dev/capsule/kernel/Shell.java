@@ -6,6 +6,7 @@ import dev.capsule.jupyter.Message;
 import dev.capsule.jupyter.Request;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.jupyter.WireException;
+import dev.capsule.log.Logs;
 import dev.capsule.session.Answers;
 import dev.capsule.session.CommMessage.Kind;
 import dev.capsule.session.CommRequest;
@@ -32,7 +33,7 @@ import java.util.function.Supplier;
 /// Answers the requests of one shell, the main one or a subshell, one at a time, in the order they came. Nobody waits here:
 /// whoever finishes a request, most often the worker's thread, begins the next.
 final class Shell {
-    private static final Logger LOG = System.getLogger(Shell.class.getName());
+    private static final Logger LOG = Logs.of(Shell.class);
 
     /// A client that runs many cells sends them within moments. So a cell that fails at once is not answered before this
     /// time has passed since its request came, and those that came meanwhile are aborted as if it had taken longer.

@@ -6,6 +6,7 @@ import dev.capsule.jupyter.Message;
 import dev.capsule.jupyter.Request;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.jupyter.WireException;
+import dev.capsule.log.Logs;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
@@ -20,7 +21,7 @@ import java.util.function.BiFunction;
 /// others do. They are on nobody's books but these: the worker hears of one with its first request. Safe for several
 /// threads.
 final class Shells {
-    private static final Logger LOG = System.getLogger(Shells.class.getName());
+    private static final Logger LOG = Logs.of(Shells.class);
 
     /// Each may have a thread in the worker.
     static final int MAX = 32;

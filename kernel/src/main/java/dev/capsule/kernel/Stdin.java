@@ -8,6 +8,7 @@ import dev.capsule.jupyter.Request;
 import dev.capsule.jupyter.Signer;
 import dev.capsule.jupyter.Wire;
 import dev.capsule.jupyter.WireException;
+import dev.capsule.log.Logs;
 import dev.capsule.session.InputRequest;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -19,7 +20,7 @@ import java.util.Map;
 /// Asks the client that runs a cell for input, and finds the question that an answer belongs to. Safe for several
 /// threads.
 final class Stdin {
-    private static final Logger LOG = System.getLogger(Stdin.class.getName());
+    private static final Logger LOG = Logs.of(Stdin.class);
 
     private final Reactor reactor;
     private final Wire wire;

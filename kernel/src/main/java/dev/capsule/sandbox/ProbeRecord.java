@@ -1,5 +1,6 @@
 package dev.capsule.sandbox;
 
+import dev.capsule.log.Logs;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -17,7 +18,7 @@ import java.util.TreeMap;
 /// try it. It counts only while all is as it was that it may depend on, as far as that can be seen in a millisecond; after
 /// the next boot of the system never. Where a sandbox cannot be made any more in spite of it, the worker is not started.
 public final class ProbeRecord {
-    private static final Logger LOG = System.getLogger(ProbeRecord.class.getName());
+    private static final Logger LOG = Logs.of(ProbeRecord.class);
 
     private static final Path BOOT = Path.of("/proc/sys/kernel/random/boot_id");
     private static final Path STATUS = Path.of("/proc/self/status");

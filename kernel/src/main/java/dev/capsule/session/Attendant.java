@@ -3,6 +3,7 @@ package dev.capsule.session;
 import dev.capsule.audit.Event;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Limit;
 import dev.capsule.promise.Failure;
 import dev.capsule.promise.Promises;
@@ -25,7 +26,7 @@ import java.util.function.Function;
 /// One worker as its session knows it: what it was asked and says, and which states it can go back to. The worker speaks
 /// on a thread of its own; all else is guarded by the session.
 final class Attendant implements WorkerProcess.Listener {
-    private static final Logger LOG = System.getLogger(Attendant.class.getName());
+    private static final Logger LOG = Logs.of(Attendant.class);
 
     private static final int MAX_REASON_CHARS = 200;
 

@@ -32,16 +32,19 @@ final class Outlet {
     private static final int MAX_NAMED = 3;
     private static final int MAX_COUNTED = 64;
     private static final String OTHER_TYPES = "others";
-    private static final String HOW_TO_ALLOW = "capsule install --profile %s gives a kernel that allows it"
-            .formatted(Profile.OPEN.name());
+    private static final String HOW_TO_ALLOW = "capsule install --profile " + Profile.OPEN.name()
+            + " gives a kernel that allows it";
+
+    /// Read from the jar when it is wanted, which is never in most sessions.
+    private static final class Framed {
+        private static final HtmlFrame FRAME = new HtmlFrame(HOW_TO_ALLOW);
+    }
 
     private final Profile profile;
-    private final HtmlFrame frame;
     private final Map<String, Integer> withheld = new ConcurrentHashMap<>();
 
     Outlet(Profile profile) {
         this.profile = profile;
-        frame = new HtmlFrame(HOW_TO_ALLOW);
     }
 
     /// @param json what is left of the payload, a JSON array
@@ -200,7 +203,8 @@ final class Outlet {
                 // A picture in a frame is HTML; where there are both, HTML is what front ends show.
                 case FRAMED -> {
                     if (type.equals(TEXT_HTML) || !isShownFramed(bundle, forms)) {
-                        left.putIfAbsent(TEXT_HTML, new Value(MimeBundle.Form.TEXT, frame.of(value.bytes, plain)));
+                        left.putIfAbsent(TEXT_HTML,
+                                new Value(MimeBundle.Form.TEXT, Framed.FRAME.of(value.bytes, plain)));
                     }
                 }
             }

@@ -6,6 +6,7 @@ import dev.capsule.checkpoint.Manifest;
 import dev.capsule.frame.Fields;
 import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameException;
+import dev.capsule.log.Logs;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
@@ -17,7 +18,7 @@ import java.util.function.Consumer;
 
 /// Makes a checkpoint of what the worker sends: each part goes to the disk as it comes.
 final class Saving implements Errand {
-    private static final Logger LOG = System.getLogger(Saving.class.getName());
+    private static final Logger LOG = Logs.of(Saving.class);
 
     static final String ERROR = "CheckpointError";
 

@@ -3,6 +3,7 @@ package dev.capsule.session;
 import dev.capsule.audit.Event;
 import dev.capsule.checkpoint.Shelf;
 import dev.capsule.frame.Frame;
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Limit;
 import dev.capsule.policy.Profile;
 import dev.capsule.policy.Profile.Deadline;
@@ -36,7 +37,7 @@ import java.util.function.Supplier;
 /// subshells run one execution at a time; none blocks its caller, and what comes of an execution is told on the worker's
 /// thread. A subshell is there once something is asked of it. Safe for several threads.
 public final class Session {
-    private static final Logger LOG = System.getLogger(Session.class.getName());
+    private static final Logger LOG = Logs.of(Session.class);
 
     static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);

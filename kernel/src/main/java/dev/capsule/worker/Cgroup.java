@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Profile.Limits;
 import java.io.IOException;
 import java.lang.System.Logger;
@@ -22,7 +23,7 @@ import java.util.regex.Pattern;
 /// keeps both within the limits. Version 2 where part of its hierarchy was handed to this user, version 1 where this
 /// process is root's. Groups are made below the kernel's own, so that what limits the kernel limits its workers, too.
 final class Cgroup {
-    private static final Logger LOG = System.getLogger(Cgroup.class.getName());
+    private static final Logger LOG = Logs.of(Cgroup.class);
 
     /// The kernel's process, by which those that are left of a dead one are known, and a count.
     private static final Pattern NAME = Pattern.compile("capsule-(\\d+)-\\d+");

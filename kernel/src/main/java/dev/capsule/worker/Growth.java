@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Limit;
 import java.io.IOException;
 import java.lang.System.Logger;
@@ -22,7 +23,7 @@ import java.util.stream.Collectors;
 /// cheap; only when that has grown by as much as is left, adds up what has been changed in the directory. Never follows a
 /// link.
 final class Growth {
-    private static final Logger LOG = System.getLogger(Growth.class.getName());
+    private static final Logger LOG = Logs.of(Growth.class);
 
     /// What a file takes beside its content.
     static final long FILE_BYTES = 1_024;

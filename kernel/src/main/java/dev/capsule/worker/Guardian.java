@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import dev.capsule.sandbox.Launch;
 import java.io.IOException;
 import java.lang.System.Logger;
@@ -19,7 +20,7 @@ import java.util.stream.Collectors;
 /// otherwise stay. It learns of the kernel's end by the end of its input. (What is in a sandbox ends with that, see
 /// [Keeper].)
 final class Guardian {
-    private static final Logger LOG = System.getLogger(Guardian.class.getName());
+    private static final Logger LOG = Logs.of(Guardian.class);
 
     /// Each line replaces the list of groups: the number of a session, or the directory of a control group. In the lists
     /// of processes, a session's number is the fourth field after the name, which is in parentheses and may have anything

@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -7,7 +8,7 @@ import java.lang.foreign.Arena;
 
 /// Notices at once when a process that is not a child ends. (`ProcessHandle.onExit` looks only every few seconds.)
 public final class ProcessWatch implements AutoCloseable {
-    private static final Logger LOG = System.getLogger(ProcessWatch.class.getName());
+    private static final Logger LOG = Logs.of(ProcessWatch.class);
 
     private final long pid;
     private final Runnable whenGone;

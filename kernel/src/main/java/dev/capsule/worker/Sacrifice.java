@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -16,7 +17,7 @@ enum Sacrifice {
     /// As any other.
     NONE(0);
 
-    private static final Logger LOG = System.getLogger(Sacrifice.class.getName());
+    private static final Logger LOG = Logs.of(Sacrifice.class);
     private static final int MOST = 1_000;
 
     private final int percent;

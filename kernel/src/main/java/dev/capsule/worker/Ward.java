@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
@@ -19,7 +20,7 @@ import java.util.concurrent.TimeUnit;
 /// A worker process whose limits are enforced from outside: by a control group where there can be one, and else by
 /// looking at what its processes use. [Watchdog] has it look.
 final class Ward {
-    private static final Logger LOG = System.getLogger(Ward.class.getName());
+    private static final Logger LOG = Logs.of(Ward.class);
 
     private static final long INTERVAL_NANOS = TimeUnit.MILLISECONDS.toNanos(100);
     /// While no cell runs, but something that it has started.

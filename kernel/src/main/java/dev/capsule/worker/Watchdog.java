@@ -1,5 +1,6 @@
 package dev.capsule.worker;
 
+import dev.capsule.log.Logs;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.Set;
@@ -9,7 +10,7 @@ import java.util.concurrent.locks.LockSupport;
 /// Looks after what workers use up, and after the kernel's own heap, which grows by what they say. Its thread, `watchdog`,
 /// waits until a worker is busy, or has left something running; it takes a few percent of a processor at the most.
 final class Watchdog {
-    private static final Logger LOG = System.getLogger(Watchdog.class.getName());
+    private static final Logger LOG = Logs.of(Watchdog.class);
     private static final Set<Ward> WARDS = ConcurrentHashMap.newKeySet();
     private static final Thread THREAD = Thread.ofPlatform().name("watchdog").daemon().unstarted(Watchdog::run);
 

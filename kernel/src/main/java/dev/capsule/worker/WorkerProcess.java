@@ -5,6 +5,7 @@ import dev.capsule.frame.Frame;
 import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
+import dev.capsule.log.Logs;
 import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
@@ -35,7 +36,7 @@ import java.util.concurrent.atomic.AtomicLong;
 /// everything that the process writes and calls the [Listener]; the other methods may be called from any thread and
 /// never wait for the process.
 public final class WorkerProcess {
-    private static final Logger LOG = System.getLogger(WorkerProcess.class.getName());
+    private static final Logger LOG = Logs.of(WorkerProcess.class);
 
     /// Output that comes in quick succession is handed on this often.
     private static final long BATCH_NANOS = TimeUnit.MILLISECONDS.toNanos(10);

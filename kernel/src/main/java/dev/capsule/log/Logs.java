@@ -1,4 +1,4 @@
-package dev.capsule.cli;
+package dev.capsule.log;
 
 import java.time.LocalTime;
 import java.time.ZoneId;
@@ -8,7 +8,10 @@ import org.jspecify.annotations.Nullable;
 
 /// Writes logs to stderr, one line each: loading `java.util.logging` would cost a starting kernel more than all else.
 /// The environment variable `CAPSULE_LOG` names the least level that is shown; `WARNING` when it is absent.
-public final class StderrLogs extends System.LoggerFinder {
+///
+/// Our own classes ask here, and not `System.getLogger`: that looks for a finder, as the JDK does for its logs, in every
+/// module and in the jar, which takes a starting kernel 15 ms.
+public final class Logs extends System.LoggerFinder {
     private static final System.Logger.Level LEAST = least(System.getenv("CAPSULE_LOG"));
 
     private static System.Logger.Level least(@Nullable String name) {
@@ -18,6 +21,10 @@ public final class StderrLogs extends System.LoggerFinder {
             }
         }
         return System.Logger.Level.WARNING;
+    }
+
+    public static System.Logger of(Class<?> logging) {
+        return new Log(logging.getSimpleName());
     }
 
     @Override

@@ -1,0 +1,5 @@
+/// Writes logs.
+@NullMarked
+package dev.capsule.log;
+
+import org.jspecify.annotations.NullMarked;
