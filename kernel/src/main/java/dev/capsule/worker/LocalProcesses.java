@@ -13,8 +13,9 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /// Starts short commands for whoever finds out what this machine can do.
 public final class LocalProcesses implements Processes {
@@ -38,23 +39,35 @@ public final class LocalProcesses implements Processes {
             Posix.close(nothing);
             Posix.close(output.writeEnd());
         }
-        var late = CompletableFuture.delayedExecutor(patience.toMillis(), TimeUnit.MILLISECONDS);
-        var timer = CompletableFuture.runAsync(child::killTree, late);
+        long deadline = System.nanoTime() + patience.toNanos();
         try {
-            String said = readAll(output.readEnd());
-            int exitValue = child.exit().join();
-            return new Ended(exitValue, said);
+            String said = readAll(output.readEnd(), deadline);
+            try {
+                int exitValue = child.exit().get(deadline - System.nanoTime(), TimeUnit.NANOSECONDS);
+                return new Ended(exitValue, said);
+            } catch (TimeoutException e) {
+                child.killTree();
+                return new Ended(child.exit().join(), said);
+            } catch (ExecutionException | InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
         } finally {
-            timer.cancel(false);
             Posix.close(output.readEnd());
         }
     }
 
-    private static String readAll(int descriptor) throws IOException {
+    /// What is said until all who could have ended, or the deadline.
+    private static String readAll(int descriptor, long deadline) throws IOException {
         var said = new ByteArrayOutputStream();
+        var poll = new Posix.PollSet(1);
+        poll.set(0, descriptor, Posix.POLLIN);
         try (var arena = Arena.ofConfined()) {
             var piece = arena.allocate(PIECE_BYTES);
-            for (int count = Posix.read(descriptor, piece); count > 0; count = Posix.read(descriptor, piece)) {
+            while (poll.await((int) TimeUnit.NANOSECONDS.toMillis(Math.max(0, deadline - System.nanoTime())))) {
+                int count = Posix.read(descriptor, piece);
+                if (count <= 0) {
+                    break;
+                }
                 if (said.size() < MAX_OUTPUT_BYTES) {
                     said.writeBytes(piece.asSlice(0, count).toArray(ValueLayout.JAVA_BYTE));
                 }

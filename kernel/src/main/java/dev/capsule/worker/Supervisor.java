@@ -18,6 +18,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.Executor;
+import java.util.concurrent.Executors;
 import java.util.stream.Stream;
 
 /// The first process of a worker, which never runs a cell, as the kernel uses it (`worker/PROTOCOL.md`, section 6): it
@@ -33,6 +35,10 @@ final class Supervisor {
 
     /// A snapshot waits for it.
     private static final int WAKE = 10;
+
+    /// Looks after the snapshots of all workers. (The first virtual thread brings two others with it, which stay.)
+    private static final Executor BEHIND = Executors
+            .newSingleThreadExecutor(Thread.ofPlatform().name("snapshots").daemon().factory());
 
     private final PipeWriter orders;
     private int reports;
@@ -125,7 +131,7 @@ final class Supervisor {
         if (first && spare.isEmpty()) {
             spare = Optional.of(snapshot);
         }
-        Thread.startVirtualThread(() -> makeRoomBehind(snapshot));
+        BEHIND.execute(() -> makeRoomBehind(snapshot));
     }
 
     private synchronized void makeRoomBehind(int snapshot) {

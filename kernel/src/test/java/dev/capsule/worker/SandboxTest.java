@@ -36,6 +36,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Real sandboxes of every kind that this machine offers, with shell commands as workers.
 class SandboxTest {
@@ -260,6 +261,14 @@ class SandboxTest {
                         new Source.Place(workspace)),
                 new Confinement.Unconfined(), List.of(), 0, Launch.KERNELS_OWN, Optional.empty());
         assertEquals("six\n/proc/self/fd/9/data\n0 1 2 3 6 9 ", PROCESSES.run(launch, PATIENCE).output());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"echo said; exec sleep 1000", "echo said; exec >&- 2>&-; exec sleep 1000",
+            "echo said; sleep 1000 & exec sleep 1000"})
+    void whatTakesTooLongIsEnded(String script) throws IOException {
+        var launch = new Launch("sh", List.of("/bin/sh", "-c", script), Map.of(), Path.of("/"));
+        assertEquals(new Ended(128 + Posix.SIGKILL, "said\n"), PROCESSES.run(launch, Duration.ofMillis(500)));
     }
 
     @Test
