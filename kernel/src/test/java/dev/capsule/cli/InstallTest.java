@@ -97,6 +97,7 @@ class InstallTest {
                     "-XX:-AOTReplayTraining",
                     "-XX:AsyncDeflationInterval=10000",
                     "-XX:ServiceThreadCleanupInterval=10000",
+                    "-XX:TrimNativeHeapInterval=10000",
                     "-XX:StackShadowPages=10",
                     "-XX:+UnlockExperimentalVMOptions",
                     "-XX:SymbolTableSize=4096",
