@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
 class MainTest {
@@ -32,6 +33,11 @@ class MainTest {
             var words = List.of(command.split(" ", -1));
             assertTrue(said.contains("CompileCommand: %s %s ".formatted(words.getFirst(),
                     words.get(1).replace('.', '/').replace("::", "."))), () -> command + ": " + said);
+            if (!command.contains("*")) {
+                var method = List.of(words.get(1).split("::", -1));
+                assertTrue(Stream.of(Class.forName(method.getFirst()).getDeclaredMethods())
+                        .anyMatch(each -> each.getName().equals(method.getLast())), command);
+            }
         }
     }
 
