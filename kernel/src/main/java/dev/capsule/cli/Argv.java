@@ -38,15 +38,13 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
         // Where the cache is missing, or of another JDK, the JVM goes on without it. What it has learned in the rehearsal it
         // would compile at once, when the processors are wanted for the start itself. None of it need be told to everybody.
         // It looks after what is left of locks every 10 s, and not four times a second, and then gives back what its compiler
-        // has taken from C's heap, 3 MB. Its compiler lets cells go before, of which it would warn everybody but root. What is under a thread's stack for native code, and the table of the names
-        // that are not in the cache, take 1.3 MB less.
+        // has taken from C's heap, 3 MB. What is kept free under a stack for native code, and the table of the names that are
+        // not in the cache, take 1.3 MB less. Its compiler lets cells go before, of which it would warn everybody but root.
         words.addAll(List.of("-XX:AOTCache=" + cache(), "-Xlog:aot*=off,cds*=off", "-XX:+UnlockDiagnosticVMOptions",
-                "-XX:-AOTReplayTraining",
-                "-XX:AsyncDeflationInterval=10000",
-                "-XX:ServiceThreadCleanupInterval=10000",
-                "-XX:TrimNativeHeapInterval=10000", "-XX:StackShadowPages=10", "-XX:+UnlockExperimentalVMOptions",
-                "-XX:SymbolTableSize=4096",
-                "-XX:-PrintWarnings", "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10",
+                "-XX:+UnlockExperimentalVMOptions", "-XX:-AOTReplayTraining", "-XX:AsyncDeflationInterval=10000",
+                "-XX:ServiceThreadCleanupInterval=10000", "-XX:TrimNativeHeapInterval=10000",
+                "-XX:StackShadowPages=10", "-XX:SymbolTableSize=4096", "-XX:-PrintWarnings",
+                "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10",
                 "-XX:CompileCommandFile=" + jar.resolveSibling(Program.COMMANDS),
                 "-XX:-DisplayVMOutput"));
         words.addAll(program());

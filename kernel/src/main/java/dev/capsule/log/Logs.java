@@ -23,6 +23,7 @@ public final class Logs extends System.LoggerFinder {
         return System.Logger.Level.WARNING;
     }
 
+    /// @param logging whose name is shown
     public static System.Logger of(Class<?> logging) {
         return new Log(logging.getSimpleName());
     }
