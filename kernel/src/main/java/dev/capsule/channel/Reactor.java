@@ -81,7 +81,7 @@ public final class Reactor implements AutoCloseable {
         selector.wakeup();
     }
 
-    /// Runs a task on the reactor's thread, after the messages that it is handling or has been told of. Any thread.
+    /// Runs a task on the reactor's thread, after the messages that have arrived until now. Any thread.
     public void execute(Runnable task) {
         tasks.add(task);
         selector.wakeup();
@@ -125,6 +125,9 @@ public final class Reactor implements AutoCloseable {
                 selector.select();
                 handleSelected();
                 for (var task = tasks.poll(); task != null; task = tasks.poll()) {
+                    // What has arrived since the last look, and before the task was given, comes before it.
+                    selector.selectNow();
+                    handleSelected();
                     run(task);
                 }
                 // If a handler left the thread interrupted, select() would no longer wait.

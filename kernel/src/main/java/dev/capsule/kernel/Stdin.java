@@ -28,8 +28,6 @@ final class Stdin {
 
     // Guarded by itself: open questions by the id of their input_request, oldest first.
     private final Map<String, Question> questions = new LinkedHashMap<>();
-    /// Whether a question was given up before its answer came.
-    private boolean forgotten;
 
     private record Question(InputRequest request, Message execution) {}
 
@@ -40,35 +38,29 @@ final class Stdin {
         this.signer = signer;
     }
 
+    /// Asks when the answers that have arrived by now are handled: they belong to earlier questions.
     void ask(RouterSocket socket, InputRequest request, Message execution) {
-        synchronized (questions) {
-            if (!forgotten && send(socket, request, execution)) {
-                return;
-            }
-        }
-        // What has arrived by now is the answer to an earlier question, or the client itself, and is to be handled first.
-        reactor.execute(() -> {
-            synchronized (questions) {
-                // If it was interrupted meanwhile, nobody would ever forget the question.
-                if (request.isOpen() && !send(socket, request, execution)) {
-                    request.refuse("StdinNotImplementedError",
-                            "input was asked for, but the client that runs this cell is not connected to the stdin channel");
-                }
-            }
-        });
+        reactor.execute(() -> send(socket, request, execution));
     }
 
-    private boolean send(RouterSocket socket, InputRequest request, Message execution) {
-        var msgId = Exchange.send(socket, wire, execution, "input_request",
-                Content.inputRequest(request.prompt(), request.password()));
-        msgId.ifPresent(id -> questions.put(id, new Question(request, execution)));
-        return msgId.isPresent();
+    private void send(RouterSocket socket, InputRequest request, Message execution) {
+        synchronized (questions) {
+            if (!request.isOpen()) {
+                // Interrupted meanwhile; nobody would ever forget the question.
+                return;
+            }
+            var msgId = Exchange.send(socket, wire, execution, "input_request",
+                    Content.inputRequest(request.prompt(), request.password()));
+            msgId.ifPresentOrElse(id -> questions.put(id, new Question(request, execution)),
+                    () -> request.refuse("StdinNotImplementedError",
+                            "input was asked for, but the client that runs this cell is not connected to the stdin channel"));
+        }
     }
 
     /// Forgets the questions of an execution that is over.
     void forget(Message execution) {
         synchronized (questions) {
-            forgotten |= questions.values().removeIf(question -> question.execution().equals(execution));
+            questions.values().removeIf(question -> question.execution().equals(execution));
         }
     }
 
