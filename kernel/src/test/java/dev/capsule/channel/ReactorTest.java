@@ -146,6 +146,31 @@ class ReactorTest {
         leave.countDown();
     }
 
+    /// An answer that had come before its question was asked was handled after it, and taken for that: the reactor was
+    /// with another client's message when it was given the question, and did not look again.
+    @Test
+    void whatHasArrivedComesBeforeATaskThatIsGivenLater() throws InterruptedException {
+        var events = new LinkedBlockingQueue<String>();
+        var entered = new CountDownLatch(1);
+        var leave = new CountDownLatch(1);
+        try (var reactor = new Reactor("order", Duration.ZERO)) {
+            var router = new RouterSocket(reactor, ANY_PORT, (_, identity, frames) -> {
+                entered.countDown();
+                awaitUninterrupted(leave);
+                events.add(new String(frames.getFirst(), UTF_8));
+            });
+            try (var one = RawPeer.connect(router.address(), "DEALER", new byte[0]);
+                    var other = RawPeer.connect(router.address(), "DEALER", new byte[0])) {
+                one.send(List.of("one".getBytes(UTF_8)));
+                entered.await();
+                other.send(List.of("other".getBytes(UTF_8)));
+                reactor.execute(() -> events.add("task"));
+                leave.countDown();
+                assertEquals(List.of("one", "other", "task"), List.of(events.take(), events.take(), events.take()));
+            }
+        }
+    }
+
     @Test
     void aHandlerMayNotClose() throws InterruptedException {
         var outcome = new LinkedBlockingQueue<Class<?>>();
