@@ -234,6 +234,19 @@ final class Cgroup {
         }
     }
 
+    /// Adds a process and what it has started. First the parent: what it starts afterwards is in the group by itself, what
+    /// it has started before is found.
+    void place(long pid) throws IOException {
+        if (!add(pid)) {
+            return;
+        }
+        for (long started : ProcessTree.below(ProcessTree.children(pid)).keySet()) {
+            if (!processes().contains(started)) {
+                place(started);
+            }
+        }
+    }
+
     Set<Long> processes() throws IOException {
         var pids = new LinkedHashSet<Long>();
         for (String line : Files.readAllLines(file("pids", PROCESSES))) {

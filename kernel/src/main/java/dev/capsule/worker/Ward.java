@@ -138,7 +138,7 @@ final class Ward {
             }
             if (group.isPresent()) {
                 Guardian.guard(group.get().directories());
-                ward.place(child.pid());
+                group.get().place(child.pid());
             }
         } catch (IOException e) {
             group.ifPresent(Cgroup::close);
@@ -155,19 +155,6 @@ final class Ward {
             case MEMORY, PROCESSES, DESCRIPTORS, FILE_SIZE, CELL_DEADLINE, OUTPUT ->
                 throw new IllegalArgumentException(limit + " is not a directory's");
         };
-    }
-
-    /// First the parent: what it starts afterwards is in the group by itself, what it has started before is found.
-    private void place(long pid) throws IOException {
-        var cgroup = group.orElseThrow();
-        if (!cgroup.add(pid)) {
-            return;
-        }
-        for (long started : ProcessTree.below(List.of(pid)).keySet()) {
-            if (!cgroup.processes().contains(started)) {
-                place(started);
-            }
-        }
     }
 
     /// Asks for a look, now that the worker itself runs; costs next to nothing.

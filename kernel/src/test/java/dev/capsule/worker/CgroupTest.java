@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 class CgroupTest {
     private static final Path GROUPS = Path.of("/proc/self/cgroup");
@@ -67,5 +68,27 @@ class CgroupTest {
         assertEquals(128 + Posix.SIGKILL, child.exit().join());
         assertTrue(group.directories().stream().noneMatch(Files::exists), group.directories()::toString);
         assertFalse(group.directories().isEmpty());
+    }
+
+    /// What has ended, and was not waited for, is in no group's list: it was put into the group again and again, as its own
+    /// descendant, until the stack was full. So a worker was that ended at once.
+    @Test
+    @Timeout(60)
+    void whatHasEndedButIsThereIsPutIntoAGroupOnce() throws IOException {
+        var place = Cgroup.find(GROUPS, MOUNTS);
+        assumeTrue(place.isPresent(), "no control group can be made here");
+        var group = Cgroup.make(place.get(), 1_001, Profile.LOCKED.limits(), 0);
+        int nothing = Posix.openToWrite(Path.of("/dev/null"));
+        var child = Child.start(new Launch("sh", List.of("/bin/sh", "-c", "true & exec tail -f /dev/null"), Map.of(),
+                Path.of("/")), List.of(nothing, nothing, nothing));
+        Posix.close(nothing);
+        List<Long> started = List.of();
+        while (started.isEmpty() || ProcessTree.threads(started.getFirst()) > 0) {
+            started = ProcessTree.children(child.pid());
+        }
+        group.place(child.pid());
+        assertTrue(group.processes().contains(child.pid()));
+        group.close();
+        assertEquals(128 + Posix.SIGKILL, child.exit().join());
     }
 }
