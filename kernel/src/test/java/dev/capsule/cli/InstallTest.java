@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.capsule.policy.Profile;
+import dev.capsule.jupyter.KernelSpec;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Processes;
 import dev.capsule.sandbox.Processes.Ended;
@@ -23,6 +24,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.jar.Attributes;
 import java.util.jar.JarOutputStream;
@@ -58,6 +60,22 @@ class InstallTest {
         env.put("HOME", home.toString());
         env.put("PATH", "/usr/bin");
         env.put("CAPSULE_PYTHON", PYTHON.toString());
+    }
+
+    /// Kernels were started with `-jar` before.
+    @Test
+    void theCommandsOfEarlierVersionsAreUnderstood() {
+        var jar = Path.of("/share/capsule/1/capsule.jar");
+        assertEquals(Optional.of(jar), jarOf("java", "-cp", jar.toString(), "dev.capsule.cli.Main", "kernel"));
+        assertEquals(Optional.of(jar), jarOf("java", "-Xss1m", "-jar", jar.toString(), "kernel"));
+        assertEquals(Optional.empty(), jarOf("java", "-jar", "/share/other.jar", "kernel"));
+        assertEquals(Optional.empty(), jarOf("java", "-jar", jar.toString(), "install"));
+    }
+
+    private static Optional<Path> jarOf(String... command) {
+        var argv = Stream.concat(Stream.of(command), Stream.of("--python", "/usr/bin/python3")).toList();
+        return Argv.of(new KernelSpec(argv, "Python", "python", KernelSpec.InterruptMode.MESSAGE, Map.of(), false))
+                .map(Argv::jar);
     }
 
     @Test

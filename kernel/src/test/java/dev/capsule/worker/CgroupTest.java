@@ -57,10 +57,7 @@ class CgroupTest {
         var place = Cgroup.find(GROUPS, MOUNTS);
         assumeTrue(place.isPresent(), "no control group can be made here");
         var group = Cgroup.make(place.get(), 1_000, Profile.LOCKED.limits(), 0);
-        int nothing = Posix.openToWrite(Path.of("/dev/null"));
-        var child = Child.start(new Launch("sh", List.of("/bin/sh", "-c", "exec tail -f /dev/null"), Map.of(),
-                Path.of("/")), List.of(nothing, nothing, nothing));
-        Posix.close(nothing);
+        var child = start("exec tail -f /dev/null");
         assertTrue(group.add(child.pid()));
         assertTrue(group.processes().contains(child.pid()));
         assertEquals(0, group.killsForMemory());
@@ -78,10 +75,7 @@ class CgroupTest {
         var place = Cgroup.find(GROUPS, MOUNTS);
         assumeTrue(place.isPresent(), "no control group can be made here");
         var group = Cgroup.make(place.get(), 1_001, Profile.LOCKED.limits(), 0);
-        int nothing = Posix.openToWrite(Path.of("/dev/null"));
-        var child = Child.start(new Launch("sh", List.of("/bin/sh", "-c", "true & exec tail -f /dev/null"), Map.of(),
-                Path.of("/")), List.of(nothing, nothing, nothing));
-        Posix.close(nothing);
+        var child = start("true & exec tail -f /dev/null");
         List<Long> started = List.of();
         while (started.isEmpty() || ProcessTree.threads(started.getFirst()) > 0) {
             started = ProcessTree.children(child.pid());
@@ -90,5 +84,15 @@ class CgroupTest {
         assertTrue(group.processes().contains(child.pid()));
         group.close();
         assertEquals(128 + Posix.SIGKILL, child.exit().join());
+    }
+
+    private static Child start(String script) throws IOException {
+        int nothing = Posix.openToWrite(Path.of("/dev/null"));
+        try {
+            return Child.start(new Launch("sh", List.of("/bin/sh", "-c", script), Map.of(), Path.of("/")),
+                    List.of(nothing, nothing, nothing));
+        } finally {
+            Posix.close(nothing);
+        }
     }
 }
