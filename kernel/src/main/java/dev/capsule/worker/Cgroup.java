@@ -236,13 +236,13 @@ final class Cgroup {
 
     /// Adds a process and what it has started. First the parent: what it starts afterwards is in the group by itself, what
     /// it has started before is found.
-    void place(long pid) throws IOException {
+    void addTree(long pid) throws IOException {
         if (!add(pid)) {
             return;
         }
         for (long started : ProcessTree.below(ProcessTree.children(pid)).keySet()) {
             if (!processes().contains(started)) {
-                place(started);
+                addTree(started);
             }
         }
     }

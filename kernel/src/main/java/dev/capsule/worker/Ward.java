@@ -138,7 +138,7 @@ final class Ward {
             }
             if (group.isPresent()) {
                 Guardian.guard(group.get().directories());
-                group.get().place(child.pid());
+                group.get().addTree(child.pid());
             }
         } catch (IOException e) {
             group.ifPresent(Cgroup::close);

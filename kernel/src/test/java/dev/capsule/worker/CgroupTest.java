@@ -80,7 +80,7 @@ class CgroupTest {
         while (started.isEmpty() || ProcessTree.threads(started.getFirst()) > 0) {
             started = ProcessTree.children(child.pid());
         }
-        group.place(child.pid());
+        group.addTree(child.pid());
         assertTrue(group.processes().contains(child.pid()));
         group.close();
         assertEquals(128 + Posix.SIGKILL, child.exit().join());
