@@ -56,11 +56,35 @@ class Incoming:
         self.descriptor = descriptor
         self.parser = frames.Parser()
         self._poller = None
+        # Both ends of a pipe, if there is somebody who may want to end a `waiting`.
+        self._waker = None
 
     def renew(self):
         """Drops what of a frame has come."""
         self.parser = frames.Parser(self.parser.decode_header)
         self._poller = None
+
+    def be_woken(self):
+        """From here on `wake` ends a `waiting`, until `forget_wakes`."""
+        ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._waker is not None:
+            # In a process that was woken from a snapshot, they are shared with others.
+            for end in self._waker:
+                os.close(end)
+        self._waker = [fcntl(end, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR) for end in ends]
+        for end in ends:
+            os.close(end)
+        self._poller = None
+
+    def wake(self):
+        """Any thread."""
+        os.write(self._waker[1], b"1")
+
+    def forget_wakes(self):
+        try:
+            os.read(self._waker[0], _BUFFER_BYTES)
+        except BlockingIOError:
+            pass  # there was none
 
     def next(self):
         """Waits for the next frame. None at the end of the channel."""
@@ -75,6 +99,8 @@ class Incoming:
         """Whether there is something to read, at the latest after this time, or, with None, when there is."""
         if self._poller is None:
             self._poller = self._new_poller()
+            if self._waker is not None:
+                self._poller.register(self._waker[0], standard("select").POLLIN)
         return bool(self._poller.poll(millis))
 
     def unread(self):

@@ -1,7 +1,9 @@
 """The control thread: acts on control frames at once, whatever the main thread does."""
 
-import threading
-from _thread import allocate_lock
+from _thread import allocate_lock, get_native_id, stack_size, start_new_thread
+from collections import deque
+from functools import partial
+from operator import methodcaller
 
 from .connection import die, die_with_children
 from .frames import FrameError, kind_of
@@ -26,25 +28,42 @@ class Control:
         self._promises = parts.promises
         self._subshells = subshells
         self._debug = debug
-        # Held while this thread does anything but wait.
-        self.resting = allocate_lock()
+        self._thread = self._former = None
+        # Whether it does anything but wait.
+        self._acting = False
         # Released when this thread has nothing more to do, if the main thread waits for that.
         self._way = None
         interrupts.make_way = self._make_way
 
     def start(self):
-        self._thread = threading.Thread(target=self._run, name=self.NAME, daemon=True)
-        self._executions.start_own_thread(self._thread)
+        self._incoming.be_woken()
+        self._thread = _Thread(self._run)
+        self._thread.go.release()
 
-    @property
-    def native_id(self):
-        """The system's number of the thread."""
-        return self._thread.native_id
+    def native_ids(self):
+        """The system's numbers of the thread and of the one before it, which the system may still be ending."""
+        return self._thread.native_id(), self._former
+
+    def pause(self):
+        """Main thread: ends the thread, once it has done what it does, and has another ready, which begins when `go_on` is
+        called. RuntimeError where the system allows no other; then all is as before.
+        """
+        ended, self._thread = self._thread, _Thread(self._run, self._thread)
+        try:
+            self._incoming.wake()
+            with ended.gone:
+                self._former = ended.native_id()
+        except BaseException:
+            # Of a cell's signal handler. The other one begins when the first has ended, and not before.
+            self.go_on()
+            raise
+
+    def go_on(self):
+        self._thread.go.release()
 
     def restart(self):
         """In a process that was woken from a snapshot, in which the thread is not."""
         self._incoming.renew()
-        self.resting = allocate_lock()
         self.start()
 
     def _make_way(self):
@@ -57,19 +76,23 @@ class Control:
         way.acquire()
         try:
             self._way = way
-            if self.resting.locked() or self._incoming.unread():
+            if self._acting or self._incoming.unread():
                 way.acquire(timeout=_WAY_SECONDS)
         finally:
             self._way = None
 
-    def _run(self):
+    def _run(self, thread):
         try:
-            while True:
+            # Before the look whether it is to go on.
+            self._incoming.forget_wakes()
+            while self._thread is thread:
                 self._await()
                 # Only then is something read: what this thread has not begun with is there to be seen.
-                with self.resting:
+                if self._thread is thread:
+                    self._acting = True
                     self._act_on_all()
-                self._give_way_back()
+                    self._acting = False
+                    self._give_way_back()
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:
@@ -86,9 +109,10 @@ class Control:
     def _await(self):
         delay = _FIRST_REPEAT_MILLIS
         while not self._incoming.waiting(delay if self._unheard() else None):
-            with self.resting:
-                self._interrupts.signal_again()
-                self._subshells.interrupt_again()
+            self._acting = True
+            self._interrupts.signal_again()
+            self._subshells.interrupt_again()
+            self._acting = False
             delay = min(2 * delay, _LAST_REPEAT_MILLIS)
 
     def _act_on_all(self):
@@ -136,3 +160,35 @@ class Control:
             self._interrupts.end_worker()
         else:
             raise FrameError(f"{kind[1]} is not for control")
+
+
+class _Thread:
+    """One that has no frame of Python code before `go` is released, nor any more when `gone` is.
+
+    In a fork's child CPython does not free what other threads had their frames in, 16 KiB with a mapping of its own
+    (_PyThreadState_DeleteExcept, 3.11 to 3.13). So C alone calls the steps of this thread, one after the other.
+    """
+
+    def __init__(self, run, former=None):
+        """run: called with this object, once the former thread is gone."""
+        self.go = allocate_lock()
+        self.gone = allocate_lock()
+        self._begun = allocate_lock()
+        for lock in (self.go, self.gone, self._begun):
+            lock.acquire()
+        steps = [get_native_id, self._begun.release, self.go.acquire, partial(run, self), self.gone.release]
+        if former is not None:
+            steps[3:3] = [former.gone.acquire]
+        # Of the steps.
+        self._results = deque()
+        # A cell may want small stacks for its own.
+        size = stack_size(0)
+        try:
+            start_new_thread(self._results.extend, (map(methodcaller("__call__"), steps),))
+        finally:
+            stack_size(size)
+
+    def native_id(self):
+        """The system's number of it. Waits until it has begun."""
+        with self._begun:
+            return self._results[0]

@@ -81,9 +81,10 @@ class Executions:
         self._main = get_ident()
         # Those of subshells that run, by their threads.
         self._beside = {}
-        # The worker's own threads, and how many there seem to be beside these and those of cells.
-        self._own_threads = []
-        self._ghosts = 0
+        # The subshells' threads, and how many there seem to be beside these and those of cells: the control thread, at
+        # first.
+        self._subshells = []
+        self._ghosts = 1
 
     def begin(self, execution):
         """In the thread that runs it: the main one, or a subshell's."""
@@ -112,11 +113,11 @@ class Executions:
     def forget_subshells(self):
         """In a process that was woken from a snapshot, which has their threads no more."""
         self._beside.clear()
-        for thread in self._own_threads:
+        for thread in self._subshells:
             _forget(thread)
-        # Those count that were running when the snapshot was made.
-        self._own_threads.clear()
-        self._ghosts = thread_count()
+        # Those count that were running when the snapshot was made; and the control thread begins anew.
+        self._subshells.clear()
+        self._ghosts = thread_count() + 1
 
     def owner(self):
         """The execution that the calling code belongs to, None if that is unknown."""
@@ -148,15 +149,15 @@ class Executions:
 
     # Threads
 
-    def start_own_thread(self, thread):
-        """Starts a thread of the worker's."""
-        self._own_threads.append(thread)
+    def start_subshell(self, thread):
+        """Starts the thread of one."""
+        self._subshells.append(thread)
         thread.start()
 
     def threads_running(self):
         """Whether cells have threads."""
-        own = self._own_threads
-        if len(own) > 1:
+        own = self._subshells
+        if own:
             own[:] = [thread for thread in own if thread.ident is None or thread.is_alive()]
         return thread_count() > self._ghosts + len(own)
 

@@ -142,8 +142,7 @@ class Snapshots:
             return "the debugger is attached"
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
-            own = ("MainThread", self._control.NAME, *self._subshells.thread_names())
-            named = [name for name in threads if name not in own]
+            named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-")]
             return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
         if self._loop.busy():
             return "an asyncio task, timer or server is alive"
@@ -172,7 +171,7 @@ class Snapshots:
             threads = {int(name) for name in os.listdir("/proc/self/task")}
         except OSError:
             return set()  # a sandbox without /proc
-        return threads - {os.getpid(), self._control.native_id, *self._subshells.native_ids()}
+        return threads - {os.getpid(), *self._control.native_ids(), *self._subshells.native_ids()}
 
     def _is_adopted(self):
         if self._adopted is None:
@@ -184,48 +183,59 @@ class Snapshots:
         """The snapshot's pid; None if there is none, and True in a process that was woken from it."""
         mask = pthread_sigmask(SIG_BLOCK, valid_signals())
         try:
-            # The control thread must hold no lock, for nobody would release its copy.
-            with self._control.resting:
-                if self._executions.threads_running():
-                    # The control thread has started one since.
-                    self._refused = "the debugger is at work"
-                    return None
-                # It may have given a subshell something to do just now.
-                self._refused = self._subshells.objection()
-                if self._refused is not None:
-                    return None
-                state = self._executions.begun
-                # A copied `random` seeds itself anew.
-                getstate = getattr(sys.modules.get("random"), "getstate", None)
-                numbers = getstate() if getstate is not None else None
-                # A new one each time: in another there might be what one that was killed has left.
-                told, tell = os.pipe()
-                self.forking = True
-                try:
-                    child = os.fork()
-                    if not child:
-                        self._become(numbers, told, tell)
-                        return True
-                except OSError as error:
-                    self._refused = f"no process can be started: {error.strerror}"
-                    os.close(tell)
-                    os.close(told)
-                    return None
-                finally:
-                    self.forking = False
-            self._lasting_threads = self._native_threads()
-            os.close(tell)
-            self._warm_up()
-            pid = self._take_pid(child, told)
-            self._kept_state = state if pid else None
-            if pid and self._lasting_threads:
-                os.kill(pid, SIGKILL)
-                self._refused = _NATIVE_THREADS
-                self._kept_state = None
-                return None
+            self._control.pause()
+            pid = None
+            try:
+                pid = self._fork_alone()
+            finally:
+                if pid is not True:
+                    self._control.go_on()
             return pid
+        except (OSError, RuntimeError) as error:
+            self._refused = f"no process can be started: {getattr(error, 'strerror', None) or error}"
+            return None
         finally:
             pthread_sigmask(SIG_SETMASK, mask)
+
+    def _fork_alone(self):
+        """The same while there is no control thread, which might hold a lock that nobody would release in a copy."""
+        if self._executions.threads_running():
+            # It has started one since.
+            self._refused = "the debugger is at work"
+            return None
+        # It may have given a subshell something to do just now.
+        self._refused = self._subshells.objection()
+        if self._refused is not None:
+            return None
+        state = self._executions.begun
+        # A copied `random` seeds itself anew.
+        getstate = getattr(sys.modules.get("random"), "getstate", None)
+        numbers = getstate() if getstate is not None else None
+        # A new one each time: in another there might be what one that was killed has left.
+        told, tell = os.pipe()
+        self.forking = True
+        try:
+            child = os.fork()
+            if not child:
+                self._become(numbers, told, tell)
+                return True
+        except OSError:
+            os.close(told)
+            os.close(tell)
+            raise
+        finally:
+            self.forking = False
+        os.close(tell)
+        self._lasting_threads = self._native_threads()
+        self._warm_up()
+        pid = self._take_pid(child, told)
+        self._kept_state = state if pid else None
+        if pid and self._lasting_threads:
+            os.kill(pid, SIGKILL)
+            self._refused = _NATIVE_THREADS
+            self._kept_state = None
+            return None
+        return pid
 
     def _take_pid(self, child, told):
         # The child ends at once: what it has started is then no child of this process, which a cell could wait for.

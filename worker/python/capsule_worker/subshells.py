@@ -49,7 +49,7 @@ class Subshells:
 
     def _begin(self, name):
         subshell = Subshell(name, self._parts, self._interrupts, self._loops)
-        self._parts.executions.start_own_thread(subshell.thread)
+        self._parts.executions.start_subshell(subshell.thread)
         return subshell
 
     def _begin_cells(self):
@@ -101,9 +101,6 @@ class Subshells:
             if not subshell.idle:
                 return "a subshell has something to do"
         return None
-
-    def thread_names(self):
-        return [subshell.thread.name for subshell in list(self._all.values())]
 
     def native_ids(self):
         return [subshell.thread.native_id for subshell in list(self._all.values())]

@@ -2,6 +2,7 @@
 requests on a thread of its own.
 """
 
+import gc
 import os
 import sys
 from _thread import allocate_lock
@@ -81,6 +82,8 @@ class Worker(Server):
         except Unavailable as error:
             die(error)
         self._risk = Risk()
+        # All that was made so far stays: no collection need look at it, nor write to what snapshots share.
+        gc.freeze()
         self._booting.release()
         self._connection.send({"signal": "ready"})
         streams.load_c()
@@ -250,6 +253,8 @@ class Worker(Server):
 
     def _debug(self, promise, request):
         """Control thread."""
+        # As what it is known to pydevd, which it must not stop.
+        sys.modules["threading"].current_thread().name = self._control.NAME
         if self._debugger is None:
             from .debugger import Debugger
 

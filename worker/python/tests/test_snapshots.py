@@ -119,6 +119,51 @@ class Snapshots(unittest.TestCase):
             snapshot = self.run_kept(worker, f"del names; os.getpid, {number}")
         self.assertEqual(counts[1:3], counts[-2:], counts)
 
+    def test_revivals_leave_no_mappings_behind(self):
+        """Each copy kept what the control thread's frames had been in, 16 KiB that nothing would free; and after 400 deaths
+        it took the next copy twice the time to come to life.
+        """
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import os")
+        counts = []
+        for number in range(24):
+            self.crash(worker)
+            self.revive(worker, snapshot)
+            counts.append(len(Path(f"/proc/{self.live}/maps").read_text().splitlines()))
+            snapshot = self.run_kept(worker, f"os, {number}")
+        self.assertLess(counts[-1] - counts[3], 8, counts)
+
+    def test_there_is_none_where_no_thread_can_be_started(self):
+        """The control thread ends for a copy: another must be there before, or nobody would hear of an interrupt."""
+        worker = self.worker()
+        code = (
+            "import ctypes, resource, threading; C = ctypes.CDLL(None); attributes = ctypes.create_string_buffer(256)\n"
+            "C.pthread_attr_init(attributes); C.pthread_attr_setstacksize(attributes, ctypes.c_size_t(1 << 30))\n"
+            "C.pthread_setattr_default_np(attributes)\n"
+            "pages = int(open('/proc/self/statm').read().split()[0])\n"
+            "limits = resource.getrlimit(resource.RLIMIT_AS)\n"
+            "resource.setrlimit(resource.RLIMIT_AS, (4096 * pages + (64 << 20), limits[1]))"
+        )
+        begun = worker.start(code)
+        self.assertTrue(worker.finish(begun).ok)
+        self.assertEqual("no process can be started: can't start new thread", worker.refused(begun))
+        looping = worker.start("while True: pass")
+        worker.signal("cancel", id=looping)
+        self.assertEqual("KeyboardInterrupt", worker.finish(looping).ename)
+        ended = worker.start("resource.setrlimit(resource.RLIMIT_AS, limits)")
+        self.assertTrue(worker.finish(ended).ok)
+        worker.kept(ended)
+
+    def test_the_size_of_a_cells_stacks_is_not_that_of_the_workers(self):
+        worker = self.worker()
+        begun = worker.start("import threading; threading.stack_size(32 << 10)")
+        self.assertTrue(worker.finish(begun).ok)
+        worker.kept(begun)
+        self.assertEqual(str(32 << 10), worker.run("threading.stack_size()").result())
+        looping = worker.start("while True: pass")
+        worker.signal("cancel", id=looping)
+        self.assertEqual("KeyboardInterrupt", worker.finish(looping).ename)
+
     def test_the_state_at_the_start(self):
         worker = self.worker()
         start = worker.kept("")

@@ -50,7 +50,6 @@ def load(displays, loop):
         if collecting:
             gc.enable()
     engine.start()
-    gc.freeze()
     return engine
 
 
