@@ -1,7 +1,6 @@
 """The control thread: acts on control frames at once, whatever the main thread does."""
 
 from _thread import allocate_lock, get_native_id, stack_size, start_new_thread
-from collections import deque
 from functools import partial
 from operator import methodcaller
 
@@ -180,7 +179,7 @@ class _Thread:
         if former is not None:
             steps[3:3] = [former.gone.acquire]
         # Of the steps.
-        self._results = deque()
+        self._results = []
         # A cell may want small stacks for its own.
         size = stack_size(0)
         try:
