@@ -155,6 +155,7 @@ class Snapshots(unittest.TestCase):
         worker.kept(ended)
 
     def test_the_size_of_a_cells_stacks_is_not_that_of_the_workers(self):
+        """The control thread begins anew after each snapshot."""
         worker = self.worker()
         begun = worker.start("import threading; threading.stack_size(32 << 10)")
         self.assertTrue(worker.finish(begun).ok)
