@@ -53,7 +53,7 @@ class ArchitectureTest {
             Map.entry("promise", List.of()),
             Map.entry("checkpoint", List.of("digest")),
             Map.entry("policy", List.of()), Map.entry("channel", List.of("jupyter")),
-            Map.entry("audit", List.of("policy")), Map.entry("sandbox", List.of("policy")),
+            Map.entry("audit", List.of("policy", "json")), Map.entry("sandbox", List.of("policy")),
             Map.entry("worker", List.of("frame", "sandbox", "policy")),
             Map.entry("session",
                     List.of("worker", "promise", "frame", "sandbox", "audit", "policy", "checkpoint")),
@@ -82,8 +82,7 @@ class ArchitectureTest {
 
     @Test
     void librariesAreUsedWhereTheyBelong() {
-        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.policy", "dev.capsule.audit",
-                "dev.capsule.checkpoint");
+        fence("com.fasterxml.jackson..", "dev.capsule.jupyter", "dev.capsule.policy", "dev.capsule.checkpoint");
         fence("org.msgpack..", "dev.capsule.frame");
         fence("picocli..", "dev.capsule.cli");
         fence("java.sql..", "dev.capsule.kernel");

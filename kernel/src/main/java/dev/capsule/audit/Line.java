@@ -1,19 +1,14 @@
 package dev.capsule.audit;
 
-import static java.nio.charset.StandardCharsets.US_ASCII;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.json.JsonWriteFeature;
-import java.io.IOException;
-import java.io.StringWriter;
-import java.io.UncheckedIOException;
+import dev.capsule.json.JsonWriter;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
 import java.time.format.DateTimeFormatter;
 import java.time.format.DateTimeFormatterBuilder;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Locale;
 import java.util.Map;
@@ -32,116 +27,114 @@ final class Line {
     private static final String OTHERS = "others";
     private static final DateTimeFormatter TIME = new DateTimeFormatterBuilder().appendInstant(3)
             .toFormatter(Locale.ROOT);
-    private static final JsonFactory JSON = JsonFactory.builder().enable(JsonWriteFeature.ESCAPE_NON_ASCII).build();
 
     private Line() {}
 
     /// @param kernel its process id
     /// @param session tells kernels with the same process id apart
     static byte[] of(Instant time, long kernel, String session, Event event) {
-        var text = new StringWriter();
-        try (var json = JSON.createGenerator(text)) {
-            json.writeStartObject();
-            json.writeStringField("time", TIME.format(time));
-            json.writeNumberField("kernel", kernel);
-            json.writeStringField("session", session);
-            write(json, event);
-            json.writeEndObject();
-        } catch (IOException e) {
-            throw new UncheckedIOException("writing to memory", e);
-        }
-        return text.append('\n').toString().getBytes(US_ASCII);
+        var json = JsonWriter.ascii();
+        json.startObject();
+        json.field("time", TIME.format(time));
+        json.field("kernel", kernel);
+        json.field("session", session);
+        write(json, event);
+        json.endObject();
+        byte[] line = json.toBytes();
+        line = Arrays.copyOf(line, line.length + 1);
+        line[line.length - 1] = '\n';
+        return line;
     }
 
-    private static void write(JsonGenerator json, Event event) throws IOException {
+    private static void write(JsonWriter json, Event event) {
         switch (event) {
             case Event.KernelStarted(var version, var profile, var tier, var workspace) -> {
-                json.writeStringField("event", "kernel_started");
+                json.field("event", "kernel_started");
                 text(json, "version", version);
                 text(json, "profile", profile);
                 text(json, "tier", tier);
                 text(json, "workspace", workspace);
             }
             case Event.Overridden(var option, var value) -> {
-                json.writeStringField("event", "override");
+                json.field("event", "override");
                 text(json, "option", option);
                 text(json, "value", value);
             }
             case Event.WorkerSpawned(int number, var tier, var profile, var arguments, int uid) -> {
-                json.writeStringField("event", "worker_spawned");
-                json.writeNumberField("worker", number);
+                json.field("event", "worker_spawned");
+                json.field("worker", number);
                 text(json, "tier", tier);
                 text(json, "profile", profile);
-                json.writeStringField("arguments_sha256",
+                json.field("arguments_sha256",
                         sha256(arguments.stream().map(argument -> argument + "\0").collect(Collectors.joining())));
-                json.writeNumberField("uid", uid);
+                json.field("uid", uid);
             }
             case Event.WorkerEnded(int number, var cause) -> {
-                json.writeStringField("event", "worker_ended");
-                json.writeNumberField("worker", number);
+                json.field("event", "worker_ended");
+                json.field("worker", number);
                 text(json, "cause", cause);
             }
             case Event.Revived(int number, var cause, var snapshot) -> {
-                json.writeStringField("event", "revived");
-                json.writeNumberField("worker", number);
+                json.field("event", "revived");
+                json.field("worker", number);
                 text(json, "cause", cause);
                 text(json, "snapshot", snapshot);
             }
             case Event.Checkpoint(var request, var succeeded) -> {
-                json.writeStringField("event", "checkpoint");
+                json.field("event", "checkpoint");
                 text(json, "request", request);
-                json.writeBooleanField("succeeded", succeeded);
+                json.field("succeeded", succeeded);
             }
             case Event.Killed(int number, var reason) -> {
-                json.writeStringField("event", "killed");
-                json.writeNumberField("worker", number);
+                json.field("event", "killed");
+                json.field("worker", number);
                 text(json, "reason", reason);
             }
             case Event.ProtocolViolation(int number, var message) -> {
-                json.writeStringField("event", "protocol_violation");
-                json.writeNumberField("worker", number);
+                json.field("event", "protocol_violation");
+                json.field("worker", number);
                 text(json, "message", message);
             }
             case Event.LimitHit(var limit, var value, int executionCount) -> {
-                json.writeStringField("event", "limit_hit");
+                json.field("event", "limit_hit");
                 text(json, "limit", limit);
                 text(json, "value", value);
-                json.writeNumberField("execution_count", executionCount);
+                json.field("execution_count", executionCount);
             }
             case Event.Cell(int executionCount, var code) -> {
-                json.writeStringField("event", "cell");
-                json.writeNumberField("execution_count", executionCount);
-                json.writeStringField("code_sha256", sha256(code));
-                json.writeNumberField("bytes", code.getBytes(UTF_8).length);
+                json.field("event", "cell");
+                json.field("execution_count", executionCount);
+                json.field("code_sha256", sha256(code));
+                json.field("bytes", code.getBytes(UTF_8).length);
             }
             case Event.OutputWithheld(int executionCount, var counts) -> {
-                json.writeStringField("event", "output_withheld");
-                json.writeNumberField("execution_count", executionCount);
+                json.field("event", "output_withheld");
+                json.field("execution_count", executionCount);
                 counts(json, counts);
             }
         }
     }
 
-    private static void counts(JsonGenerator json, Map<String, Integer> counts) throws IOException {
-        json.writeObjectFieldStart("counts");
+    private static void counts(JsonWriter json, Map<String, Integer> counts) {
+        json.startObject("counts");
         long others = 0;
         int written = 0;
         for (var count : new TreeMap<>(counts).entrySet()) {
             if (written < MAX_MIME_TYPES && count.getKey().length() <= MAX_MIME_TYPE_CHARS) {
-                json.writeNumberField(count.getKey(), count.getValue());
+                json.field(count.getKey(), count.getValue());
                 written++;
             } else {
                 others += count.getValue();
             }
         }
         if (others > 0) {
-            json.writeNumberField(OTHERS, others);
+            json.field(OTHERS, others);
         }
-        json.writeEndObject();
+        json.endObject();
     }
 
-    private static void text(JsonGenerator json, String name, String value) throws IOException {
-        json.writeStringField(name,
+    private static void text(JsonWriter json, String name, String value) {
+        json.field(name,
                 value.length() <= MAX_TEXT_CHARS ? value : value.substring(0, MAX_TEXT_CHARS) + "...");
     }
 

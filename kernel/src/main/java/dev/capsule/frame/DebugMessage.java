@@ -1,5 +1,6 @@
 package dev.capsule.frame;
 
+import dev.capsule.json.JsonWriter;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -52,6 +53,6 @@ public record DebugMessage(Map<String, @Nullable Object> fields, byte[] json) {
         var changed = new LinkedHashMap<>(fields);
         changed.put("body",
                 Map.of("data", Encoding.JSON.decode(dataJson), "metadata", Encoding.JSON.decode(metadataJson)));
-        return JsonText.of(changed);
+        return JsonWriter.of(changed);
     }
 }

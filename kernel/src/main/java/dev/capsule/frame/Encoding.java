@@ -4,6 +4,7 @@ import dev.capsule.json.JsonException;
 import dev.capsule.json.JsonReader;
 import dev.capsule.json.JsonReader.Keys;
 import dev.capsule.json.JsonReader.Limits;
+import dev.capsule.json.JsonWriter;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -22,7 +23,7 @@ public enum Encoding {
     JSON("json") {
         @Override
         byte[] encode(Map<String, ? extends @Nullable Object> header) {
-            return JsonText.of(header);
+            return JsonWriter.of(header);
         }
 
         @Override
@@ -120,7 +121,7 @@ public enum Encoding {
     /// @param utf8 of which what is malformed becomes U+FFFD
     static byte[] jsonString(byte[] utf8) {
         if (!isPlain(utf8)) {
-            return JsonText.of(new String(utf8, StandardCharsets.UTF_8));
+            return JsonWriter.of(new String(utf8, StandardCharsets.UTF_8));
         }
         byte[] json = new byte[utf8.length + 2];
         json[0] = '"';

@@ -1,5 +1,6 @@
 package dev.capsule.frame;
 
+import dev.capsule.json.JsonWriter;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -41,6 +42,6 @@ final class Metadata {
                 }
             }
         }
-        return JsonText.of(kept);
+        return JsonWriter.of(kept);
     }
 }

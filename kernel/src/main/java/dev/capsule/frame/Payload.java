@@ -1,5 +1,6 @@
 package dev.capsule.frame;
 
+import dev.capsule.json.JsonWriter;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -43,7 +44,7 @@ public sealed interface Payload {
         if (source.equals("set_next_input") && fields.get("text") instanceof String text) {
             return new SetNextInput(text, Boolean.TRUE.equals(fields.get("replace")));
         }
-        return new Other(source, JsonText.of(fields));
+        return new Other(source, JsonWriter.of(fields));
     }
 
     /// @return a JSON array as in Jupyter's `execute_reply`
@@ -63,6 +64,6 @@ public sealed interface Payload {
                 case Other(var _, var json) -> Encoding.readValue(json);
             });
         }
-        return JsonText.of(entries);
+        return JsonWriter.of(entries);
     }
 }

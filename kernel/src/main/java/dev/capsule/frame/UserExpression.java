@@ -1,5 +1,6 @@
 package dev.capsule.frame;
 
+import dev.capsule.json.JsonWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -46,10 +47,10 @@ public sealed interface UserExpression {
             forms.add(value instanceof String ? MimeBundle.Form.TEXT : MimeBundle.Form.JSON);
             values.add(value instanceof String text
                     ? text.getBytes(StandardCharsets.UTF_8)
-                    : JsonText.of(value));
+                    : JsonWriter.of(value));
         });
         return new MimeBundle(mimes, forms, values,
-                JsonText.of(metadata instanceof Map<?, ?> ? metadata : Map.of()));
+                JsonWriter.of(metadata instanceof Map<?, ?> ? metadata : Map.of()));
     }
 
     /// @return a JSON object as in Jupyter's `execute_reply`
@@ -62,6 +63,6 @@ public sealed interface UserExpression {
             case Failed(var ename, var evalue, var traceback) ->
                 Map.of("status", "error", "ename", ename, "evalue", evalue, "traceback", traceback);
         }));
-        return JsonText.of(all);
+        return JsonWriter.of(all);
     }
 }

@@ -1,4 +1,4 @@
-/// Reads JSON.
+/// Reads and writes JSON.
 @NullMarked
 package dev.capsule.json;
 

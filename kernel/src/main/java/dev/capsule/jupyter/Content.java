@@ -1,8 +1,6 @@
 package dev.capsule.jupyter;
 
-import com.fasterxml.jackson.core.JsonGenerator;
-import java.io.IOException;
-import java.io.OutputStream;
+import dev.capsule.json.JsonWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
@@ -93,13 +91,12 @@ public final class Content {
     /// @param text UTF-8
     public static byte[] stream(String name, byte[] text) {
         return Json.object(json -> {
-            json.writeStringField("name", name);
-            json.writeFieldName("text");
+            json.field("name", name);
             if (isAscii(text)) {
-                json.writeUTF8String(text, 0, text.length);
+                json.asciiField("text", text);
             } else {
                 // Malformed input becomes U+FFFD here; bytes copied blindly would make the whole message unreadable.
-                json.writeString(new String(text, StandardCharsets.UTF_8));
+                json.field("text", new String(text, StandardCharsets.UTF_8));
             }
         });
     }
@@ -114,8 +111,8 @@ public final class Content {
 
     public static byte[] executeInput(String code, int executionCount) {
         return Json.object(json -> {
-            json.writeStringField("code", code);
-            json.writeNumberField("execution_count", executionCount);
+            json.field("code", code);
+            json.field("execution_count", executionCount);
         });
     }
 
@@ -140,7 +137,7 @@ public final class Content {
 
     /// For `display_data` and `update_display_data`.
     public static byte[] display(Data data, byte[] metadataJson, Optional<String> displayId) {
-        byte[] about = displayId.map(id -> Json.object(json -> json.writeStringField("display_id", id))).orElse(EMPTY);
+        byte[] about = displayId.map(id -> Json.object(json -> json.field("display_id", id))).orElse(EMPTY);
         return data.between(DATA, joined(METADATA, metadataJson, TRANSIENT, about, END));
     }
 
@@ -159,20 +156,20 @@ public final class Content {
 
     public static byte[] executeError(int executionCount, String ename, String evalue, List<String> traceback) {
         return Json.object(json -> {
-            json.writeStringField("status", "error");
-            json.writeNumberField("execution_count", executionCount);
+            json.field("status", "error");
+            json.field("execution_count", executionCount);
             error(json, ename, evalue, traceback);
-            json.writeObjectFieldStart("user_expressions");
-            json.writeEndObject();
-            json.writeArrayFieldStart("payload");
-            json.writeEndArray();
+            json.startObject("user_expressions");
+            json.endObject();
+            json.startArray("payload");
+            json.endArray();
         });
     }
 
     /// The reply to any other request that failed.
     public static byte[] failure(String ename, String evalue) {
         return Json.object(json -> {
-            json.writeStringField("status", "error");
+            json.field("status", "error");
             error(json, ename, evalue, List.of());
         });
     }
@@ -180,38 +177,38 @@ public final class Content {
     /// The reply to a `debug_request` that the debugger has not answered: its response has no status.
     public static byte[] debugFailure(int requestSeq, String command, String why) {
         return Json.object(json -> {
-            json.writeStringField("type", "response");
-            json.writeNumberField("seq", requestSeq);
-            json.writeNumberField("request_seq", requestSeq);
-            json.writeBooleanField("success", false);
-            json.writeStringField("command", command);
-            json.writeStringField("message", why);
-            json.writeObjectFieldStart("body");
-            json.writeEndObject();
+            json.field("type", "response");
+            json.field("seq", requestSeq);
+            json.field("request_seq", requestSeq);
+            json.field("success", false);
+            json.field("command", command);
+            json.field("message", why);
+            json.startObject("body");
+            json.endObject();
         });
     }
 
     /// @param types what each match is, which JupyterLab shows beside it; empty when that is not known
     public static byte[] complete(List<String> matches, int cursorStart, int cursorEnd, List<String> types) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
+            json.field("status", "ok");
             strings(json, "matches", matches);
-            json.writeNumberField("cursor_start", cursorStart);
-            json.writeNumberField("cursor_end", cursorEnd);
-            json.writeObjectFieldStart("metadata");
+            json.field("cursor_start", cursorStart);
+            json.field("cursor_end", cursorEnd);
+            json.startObject("metadata");
             if (types.size() == matches.size()) {
-                json.writeArrayFieldStart("_jupyter_types_experimental");
+                json.startArray("_jupyter_types_experimental");
                 for (int i = 0; i < types.size(); i++) {
-                    json.writeStartObject();
-                    json.writeNumberField("start", cursorStart);
-                    json.writeNumberField("end", cursorEnd);
-                    json.writeStringField("text", matches.get(i));
-                    json.writeStringField("type", types.get(i));
-                    json.writeEndObject();
+                    json.startObject();
+                    json.field("start", cursorStart);
+                    json.field("end", cursorEnd);
+                    json.field("text", matches.get(i));
+                    json.field("type", types.get(i));
+                    json.endObject();
                 }
-                json.writeEndArray();
+                json.endArray();
             }
-            json.writeEndObject();
+            json.endObject();
         });
     }
 
@@ -229,9 +226,9 @@ public final class Content {
     /// @param indent only with `incomplete`
     public static byte[] isComplete(String status, Optional<String> indent) {
         return Json.object(json -> {
-            json.writeStringField("status", status);
+            json.field("status", status);
             if (indent.isPresent()) {
-                json.writeStringField("indent", indent.get());
+                json.field("indent", indent.get());
             }
         });
     }
@@ -239,88 +236,88 @@ public final class Content {
     /// @param output whether the entries are `[session, line, [input, output]]`
     public static byte[] history(List<HistoryEntry> entries, boolean output) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeArrayFieldStart("history");
+            json.field("status", "ok");
+            json.startArray("history");
             for (var entry : entries) {
-                json.writeStartArray();
-                json.writeNumber(entry.session());
-                json.writeNumber(entry.line());
+                json.startArray();
+                json.value(entry.session());
+                json.value(entry.line());
                 if (output) {
-                    json.writeStartArray();
-                    json.writeString(entry.input());
-                    json.writeString(entry.output().orElse(null));
-                    json.writeEndArray();
+                    json.startArray();
+                    json.value(entry.input());
+                    json.value(entry.output().orElse(null));
+                    json.endArray();
                 } else {
-                    json.writeString(entry.input());
+                    json.value(entry.input());
                 }
-                json.writeEndArray();
+                json.endArray();
             }
-            json.writeEndArray();
+            json.endArray();
         });
     }
 
     /// @param comms the targets of comms by their ids
     public static byte[] commInfo(Map<String, String> comms) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeObjectFieldStart("comms");
+            json.field("status", "ok");
+            json.startObject("comms");
             for (var comm : comms.entrySet()) {
-                json.writeObjectFieldStart(comm.getKey());
-                json.writeStringField("target_name", comm.getValue());
-                json.writeEndObject();
+                json.startObject(comm.getKey());
+                json.field("target_name", comm.getValue());
+                json.endObject();
             }
-            json.writeEndObject();
+            json.endObject();
         });
     }
 
     /// For `comm_open`.
     public static byte[] commOpen(String commId, String targetName, byte[] dataJson) {
         return Json.object(json -> {
-            json.writeStringField("comm_id", commId);
-            json.writeStringField("target_name", targetName);
-            raw(json, "data", dataJson);
+            json.field("comm_id", commId);
+            json.field("target_name", targetName);
+            json.rawField("data", dataJson);
         });
     }
 
     /// For `comm_msg` and `comm_close`; both have data, be it empty.
     public static byte[] comm(String commId, byte[] dataJson) {
         return Json.object(json -> {
-            json.writeStringField("comm_id", commId);
-            raw(json, "data", dataJson);
+            json.field("comm_id", commId);
+            json.rawField("data", dataJson);
         });
     }
 
     public static byte[] kernelInfo(String version, String banner, LanguageInfo language,
             List<String> supportedFeatures) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeStringField("protocol_version", Wire.PROTOCOL_VERSION);
-            json.writeStringField("implementation", "capsule");
-            json.writeStringField("implementation_version", version);
-            json.writeObjectFieldStart("language_info");
-            json.writeStringField("name", language.name());
-            json.writeStringField("version", language.version());
-            json.writeStringField("mimetype", language.mimetype());
-            json.writeStringField("file_extension", language.fileExtension());
-            json.writeStringField("pygments_lexer", language.pygmentsLexer());
-            json.writeStringField("codemirror_mode", language.codemirrorMode());
-            json.writeStringField("nbconvert_exporter", language.nbconvertExporter());
-            json.writeEndObject();
-            json.writeStringField("banner", banner);
-            json.writeArrayFieldStart("help_links");
-            json.writeEndArray();
+            json.field("status", "ok");
+            json.field("protocol_version", Wire.PROTOCOL_VERSION);
+            json.field("implementation", "capsule");
+            json.field("implementation_version", version);
+            json.startObject("language_info");
+            json.field("name", language.name());
+            json.field("version", language.version());
+            json.field("mimetype", language.mimetype());
+            json.field("file_extension", language.fileExtension());
+            json.field("pygments_lexer", language.pygmentsLexer());
+            json.field("codemirror_mode", language.codemirrorMode());
+            json.field("nbconvert_exporter", language.nbconvertExporter());
+            json.endObject();
+            json.field("banner", banner);
+            json.startArray("help_links");
+            json.endArray();
             strings(json, "supported_features", supportedFeatures);
         });
     }
 
     public static byte[] connect(ConnectionInfo connection) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeNumberField("shell_port", connection.shellPort());
-            json.writeNumberField("iopub_port", connection.iopubPort());
-            json.writeNumberField("stdin_port", connection.stdinPort());
-            json.writeNumberField("control_port", connection.controlPort());
-            json.writeNumberField("hb_port", connection.heartbeatPort());
+            json.field("status", "ok");
+            json.field("shell_port", connection.shellPort());
+            json.field("iopub_port", connection.iopubPort());
+            json.field("stdin_port", connection.stdinPort());
+            json.field("control_port", connection.controlPort());
+            json.field("hb_port", connection.heartbeatPort());
         });
     }
 
@@ -330,85 +327,77 @@ public final class Content {
 
     public static byte[] createSubshell(String subshellId) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeStringField("subshell_id", subshellId);
+            json.field("status", "ok");
+            json.field("subshell_id", subshellId);
         });
     }
 
     public static byte[] listSubshells(List<String> subshellIds) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
+            json.field("status", "ok");
             strings(json, "subshell_id", subshellIds);
         });
     }
 
     public static byte[] usage(Usage usage) {
         return Json.object(json -> {
-            json.writeStringField("status", "ok");
-            json.writeStringField("hostname", usage.hostname());
-            json.writeNumberField("pid", usage.pid());
-            json.writeNumberField("kernel_cpu", usage.kernelCpu());
-            json.writeNumberField("kernel_memory", usage.kernelMemory());
-            json.writeNumberField("cpu_count", usage.cpuCount());
+            json.field("status", "ok");
+            json.field("hostname", usage.hostname());
+            json.field("pid", usage.pid());
+            json.field("kernel_cpu", usage.kernelCpu());
+            json.field("kernel_memory", usage.kernelMemory());
+            json.field("cpu_count", usage.cpuCount());
             if (usage.hostCpuPercent().isPresent()) {
-                json.writeNumberField("host_cpu_percent", usage.hostCpuPercent().getAsDouble());
+                json.field("host_cpu_percent", usage.hostCpuPercent().getAsDouble());
             }
-            json.writeObjectFieldStart("host_virtual_memory");
+            json.startObject("host_virtual_memory");
             for (var entry : usage.hostMemory().entrySet()) {
-                json.writeNumberField(entry.getKey(), entry.getValue());
+                json.field(entry.getKey(), entry.getValue());
             }
-            json.writeNumberField("percent", usage.hostMemoryPercent());
-            json.writeEndObject();
-            json.writeObjectFieldStart("capsule");
+            json.field("percent", usage.hostMemoryPercent());
+            json.endObject();
+            json.startObject("capsule");
             if (usage.worker().isPresent()) {
                 worker(json, usage.worker().get());
             }
-            json.writeEndObject();
+            json.endObject();
         });
     }
 
-    private static void worker(JsonGenerator json, WorkerUsage worker) throws IOException {
-        json.writeObjectFieldStart("worker");
-        json.writeNumberField("cpu_percent", worker.cpuPercent());
-        json.writeNumberField("cpu_seconds", worker.cpuSeconds());
-        json.writeNumberField("memory", worker.memory());
-        json.writeNumberField("memory_limit", worker.memoryLimit());
-        json.writeNumberField("processes", worker.processes());
-        json.writeNumberField("process_limit", worker.processLimit());
-        json.writeEndObject();
+    private static void worker(JsonWriter json, WorkerUsage worker) {
+        json.startObject("worker");
+        json.field("cpu_percent", worker.cpuPercent());
+        json.field("cpu_seconds", worker.cpuSeconds());
+        json.field("memory", worker.memory());
+        json.field("memory_limit", worker.memoryLimit());
+        json.field("processes", worker.processes());
+        json.field("process_limit", worker.processLimit());
+        json.endObject();
     }
 
     public static byte[] inputRequest(String prompt, boolean password) {
         return Json.object(json -> {
-            json.writeStringField("prompt", prompt);
-            json.writeBooleanField("password", password);
+            json.field("prompt", prompt);
+            json.field("password", password);
         });
     }
 
     /// @param subscription the topic prefix that the client subscribed to
     public static byte[] iopubWelcome(String subscription) {
-        return Json.object(json -> json.writeStringField("subscription", subscription));
+        return Json.object(json -> json.field("subscription", subscription));
     }
 
-    private static void error(JsonGenerator json, String ename, String evalue, List<String> traceback)
-            throws IOException {
-        json.writeStringField("ename", ename);
-        json.writeStringField("evalue", evalue);
+    private static void error(JsonWriter json, String ename, String evalue, List<String> traceback) {
+        json.field("ename", ename);
+        json.field("evalue", evalue);
         strings(json, "traceback", traceback);
     }
 
-    private static void strings(JsonGenerator json, String name, List<String> values) throws IOException {
-        json.writeArrayFieldStart(name);
+    private static void strings(JsonWriter json, String name, List<String> values) {
+        json.startArray(name);
         for (var value : values) {
-            json.writeString(value);
+            json.value(value);
         }
-        json.writeEndArray();
-    }
-
-    private static void raw(JsonGenerator json, String name, byte[] valueJson) throws IOException {
-        json.writeFieldName(name);
-        json.writeRawValue("");
-        json.flush();
-        ((OutputStream) json.getOutputTarget()).write(valueJson);
+        json.endArray();
     }
 }

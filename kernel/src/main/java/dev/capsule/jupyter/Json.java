@@ -1,42 +1,31 @@
 package dev.capsule.jupyter;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.util.ByteArrayBuilder;
 import dev.capsule.json.JsonException;
 import dev.capsule.json.JsonReader;
 import dev.capsule.json.JsonReader.Keys;
 import dev.capsule.json.JsonReader.Limits;
-import java.io.IOException;
-import java.io.UncheckedIOException;
+import dev.capsule.json.JsonWriter;
 import java.util.Arrays;
 import java.util.Map;
 
-/// JSON objects. They are written by streaming: the tree model of databind costs a starting kernel more than all the rest of
-/// a message.
+/// JSON objects.
 final class Json {
-    private static final JsonFactory FACTORY = new JsonFactory();
-
     private static final Limits LIMITS = new Limits(1_000, 1_000, Keys.LAST);
 
     /// Writes the fields of one object.
     interface Fields {
-        void writeTo(JsonGenerator json) throws IOException;
+        void writeTo(JsonWriter json);
     }
 
     private Json() {}
 
     /// @return one JSON object in UTF-8
     static byte[] object(Fields fields) {
-        try (var out = new ByteArrayBuilder(); var json = FACTORY.createGenerator(out)) {
-            json.writeStartObject();
-            fields.writeTo(json);
-            json.writeEndObject();
-            json.flush();
-            return out.toByteArray();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        var json = JsonWriter.utf8();
+        json.startObject();
+        fields.writeTo(json);
+        json.endObject();
+        return json.toBytes();
     }
 
     /// Reads one JSON object, as [JsonReader] does.

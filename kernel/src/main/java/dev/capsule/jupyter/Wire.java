@@ -29,9 +29,9 @@ public final class Wire {
     public Wire(Signer signer, String username) {
         this.signer = signer;
         byte[] strings = Json.object(json -> {
-            json.writeStringField("session", session);
-            json.writeStringField("username", username);
-            json.writeStringField("version", PROTOCOL_VERSION);
+            json.field("session", session);
+            json.field("username", username);
+            json.field("version", PROTOCOL_VERSION);
         });
         headerStart = ascii("{\"msg_id\":\"" + session + "_");
         headerEnd = strings;

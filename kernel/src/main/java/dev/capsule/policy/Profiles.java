@@ -1,11 +1,5 @@
 package dev.capsule.policy;
 
-import com.fasterxml.jackson.core.JsonFactory;
-import com.fasterxml.jackson.core.JsonParser;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.JsonToken;
-import com.fasterxml.jackson.core.StreamReadConstraints;
-import com.fasterxml.jackson.core.StreamReadFeature;
 import dev.capsule.policy.Profile.Deadline;
 import dev.capsule.policy.Profile.Form;
 import dev.capsule.policy.Profile.Interrupt;
@@ -19,7 +13,6 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -53,10 +46,6 @@ public final class Profiles {
     private static final Duration MAX_DEADLINE = Duration.ofDays(7);
     private static final Duration MAX_INTERRUPT = Duration.ofMinutes(10);
     private static final int MAX_FILE_BYTES = 1 << 20;
-    private static final int MAX_DEPTH = 8;
-
-    private static final JsonFactory JSON = JsonFactory.builder().enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
-            .streamReadConstraints(StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH).build()).build();
 
     private final Map<String, Profile> byName;
 
@@ -94,7 +83,7 @@ public final class Profiles {
 
     /// @param what names the source in errors
     static Profiles parse(String what, byte[] bytes) {
-        var written = read(what, bytes);
+        var written = ProfilesJson.read(what, bytes);
         var profiles = new LinkedHashMap<>(builtIn().byName);
         written.forEach((name, fields) -> {
             if (!NAME.matcher(name).matches()) {
@@ -363,58 +352,5 @@ public final class Profiles {
             }
             return bytes % MIB == 0 ? bytes / MIB + " MiB" : bytes / KIB + " KiB";
         }
-    }
-
-    private static Map<String, @Nullable Object> read(String what, byte[] bytes) {
-        try (var json = JSON.createParser(bytes)) {
-            if (json.nextToken() != JsonToken.START_OBJECT) {
-                throw new PolicyException(what + " is not a JSON object of profiles by name");
-            }
-            var fields = readObject(json);
-            if (json.nextToken() != null) {
-                throw new PolicyException(what + " has text after its JSON object");
-            }
-            return fields;
-        } catch (JsonProcessingException e) {
-            // What is nested too deep has no place.
-            String place = e.getLocation() == null
-                    ? ""
-                    : "line %d, column %d: ".formatted(e.getLocation().getLineNr(), e.getLocation().getColumnNr());
-            throw new PolicyException("%s is not valid JSON: %s%s".formatted(what, place, e.getOriginalMessage()), e);
-        } catch (IOException e) {
-            throw new PolicyException(what + " cannot be read: " + e.getMessage(), e);
-        }
-    }
-
-    private static Map<String, @Nullable Object> readObject(JsonParser json) throws IOException {
-        var fields = new LinkedHashMap<String, @Nullable Object>();
-        for (String name = json.nextFieldName(); name != null; name = json.nextFieldName()) {
-            fields.put(name, readValue(json, json.nextToken()));
-        }
-        return fields;
-    }
-
-    private static @Nullable Object readValue(JsonParser json, JsonToken token) throws IOException {
-        return switch (token) {
-            case START_OBJECT -> readObject(json);
-            case START_ARRAY -> {
-                var values = new ArrayList<@Nullable Object>();
-                for (var next = json.nextToken(); next != JsonToken.END_ARRAY; next = json.nextToken()) {
-                    values.add(readValue(json, next));
-                }
-                yield values;
-            }
-            case VALUE_STRING -> json.getText();
-            // As a double where it is too large for a long: no key takes it, and the error shows it.
-            case VALUE_NUMBER_INT -> json.getNumberType() == JsonParser.NumberType.BIG_INTEGER
-                    ? (Object) json.getBigIntegerValue()
-                    : (Object) json.getLongValue();
-            case VALUE_NUMBER_FLOAT -> json.getDoubleValue();
-            case VALUE_TRUE -> true;
-            case VALUE_FALSE -> false;
-            case VALUE_NULL -> null;
-            case END_OBJECT, END_ARRAY, FIELD_NAME, NOT_AVAILABLE, VALUE_EMBEDDED_OBJECT ->
-                throw new IllegalStateException("no value starts with " + token);
-        };
     }
 }

@@ -59,7 +59,7 @@ class AuditTest {
     void everyEventIsALineOfJson() {
         var lines = new HashMap<>(Map.of(new Event.KernelStarted("1.2", "default", "L1", "/home/ü/\n"),
                 "\"kernel_started\",\"version\":\"1.2\",\"profile\":\"default\",\"tier\":\"L1\","
-                        + "\"workspace\":\"/home/\\u00FC/\\n\"",
+                        + "\"workspace\":\"/home/\\u00fc/\\n\"",
                 new Event.Overridden("--sandbox", "none"),
                 "\"override\",\"option\":\"--sandbox\",\"value\":\"none\"",
                 // printf 'python3\0-I\0' | sha256sum
@@ -72,7 +72,7 @@ class AuditTest {
                 "\"revived\",\"worker\":2,\"cause\":\"killed by SIGSEGV\",\"snapshot\":\"after In [3]\"",
                 new Event.Killed(2, "did not end"), "\"killed\",\"worker\":2,\"reason\":\"did not end\"",
                 new Event.ProtocolViolation(2, "\u001b[2J\u202e"),
-                "\"protocol_violation\",\"worker\":2,\"message\":\"\\u001B[2J\\u202E\"",
+                "\"protocol_violation\",\"worker\":2,\"message\":\"\\u001b[2J\\u202e\"",
                 new Event.LimitHit("memory", "2 GiB", 4),
                 "\"limit_hit\",\"limit\":\"memory\",\"value\":\"2 GiB\",\"execution_count\":4",
                 // printf 'é = 1' | sha256sum
