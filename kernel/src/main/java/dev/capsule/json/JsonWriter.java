@@ -191,12 +191,11 @@ public final class JsonWriter {
 
     private void string(String string) {
         byte[] utf8 = string.getBytes(StandardCharsets.UTF_8);
-        // As many as characters: all is ASCII, or half a pair is among it, in whose place there is a question mark.
-        boolean asItIs = utf8.length == string.length() ? !hasHalves(string) : !asciiOnly && !hasHalves(string);
-        if (asItIs) {
-            quote(utf8);
-        } else {
+        // In ASCII there are as many bytes as characters. So there are with a half, which has become a question mark.
+        if ((asciiOnly && utf8.length != string.length()) || hasHalves(string)) {
             escape(string);
+        } else {
+            quote(utf8);
         }
     }
 
