@@ -3,14 +3,12 @@ package dev.capsule.audit;
 import static java.nio.charset.StandardCharsets.UTF_8;
 
 import dev.capsule.json.JsonWriter;
+import dev.capsule.json.Timestamp;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.time.Instant;
-import java.time.format.DateTimeFormatter;
-import java.time.format.DateTimeFormatterBuilder;
 import java.util.Arrays;
 import java.util.HexFormat;
-import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
@@ -25,8 +23,6 @@ final class Line {
     static final int MAX_BYTES = 1 << 14;
 
     private static final String OTHERS = "others";
-    private static final DateTimeFormatter TIME = new DateTimeFormatterBuilder().appendInstant(3)
-            .toFormatter(Locale.ROOT);
 
     private Line() {}
 
@@ -35,7 +31,7 @@ final class Line {
     static byte[] of(Instant time, long kernel, String session, Event event) {
         var json = JsonWriter.ascii();
         json.startObject();
-        json.field("time", TIME.format(time));
+        json.field("time", Timestamp.of(time));
         json.field("kernel", kernel);
         json.field("session", session);
         write(json, event);

@@ -2,6 +2,7 @@ package dev.capsule.cli;
 
 import dev.capsule.audit.Event;
 import dev.capsule.checkpoint.Shelf;
+import dev.capsule.json.Timestamp;
 import dev.capsule.log.Logs;
 import dev.capsule.policy.PolicyException;
 import dev.capsule.policy.Profile;
@@ -106,7 +107,7 @@ final class WorkerPlan implements Launches {
 
     private final Settings settings;
     /// Tells this kernel from every other, and is had at once.
-    private final String kernelId = ProcessHandle.current().pid() + " since " + Instant.now();
+    private final String kernelId = ProcessHandle.current().pid() + " since " + Timestamp.of(Instant.now());
     private final Profile profile;
     private final Consumer<Event> audit;
     /// Made anew at most once, see [#doubt].

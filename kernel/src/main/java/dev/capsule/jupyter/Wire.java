@@ -1,8 +1,8 @@
 package dev.capsule.jupyter;
 
+import dev.capsule.json.Timestamp;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
-import java.time.LocalDate;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
@@ -16,7 +16,6 @@ public final class Wire {
     static final String PROTOCOL_VERSION = "5.5";
 
     private static final byte[] NO_METADATA = Content.empty();
-    private static final int DATE_CHARS = "2026-01-01T00:00:00.000000Z".length();
 
     private final Signer signer;
     private final String session = UUID.randomUUID().toString();
@@ -76,12 +75,12 @@ public final class Wire {
     /// The parts are our own and need no escaping.
     private byte[] header(MessageType type, long number) {
         byte[] digits = ascii(Long.toString(number));
-        byte[] header = new byte[headerStart.length + digits.length + type.middle.length + DATE_CHARS + 1
+        byte[] header = new byte[headerStart.length + digits.length + type.middle.length + Timestamp.BYTES + 1
                 + headerEnd.length];
         int at = append(header, 0, headerStart);
         at = append(header, at, digits);
         at = append(header, at, type.middle);
-        at = appendNow(header, at);
+        at = Timestamp.append(header, at, Instant.now());
         header[at] = '"';
         append(header, at + 1, headerEnd);
         return header;
@@ -111,38 +110,5 @@ public final class Wire {
         byte[] signature = signer.sign(header, parentHeader, metadata, content);
         var message = List.of(type.topic, Message.DELIMITER, signature, header, parentHeader, metadata, content);
         return buffers.isEmpty() ? message : Stream.concat(message.stream(), buffers.stream()).toList();
-    }
-
-    /// ISO 8601 in UTC with microseconds, of [#DATE_CHARS], without the cost that a formatter adds to the start of a
-    /// kernel.
-    private static int appendNow(byte[] target, int start) {
-        var now = Instant.now();
-        var date = LocalDate.ofEpochDay(Math.floorDiv(now.getEpochSecond(), 86_400L));
-        int second = (int) Math.floorMod(now.getEpochSecond(), 86_400L);
-        int micros = now.getNano() / 1_000;
-        int at = appendTwoDigits(target, start, date.getYear() / 100);
-        at = appendTwoDigits(target, at, date.getYear() % 100);
-        target[at++] = '-';
-        at = appendTwoDigits(target, at, date.getMonthValue());
-        target[at++] = '-';
-        at = appendTwoDigits(target, at, date.getDayOfMonth());
-        target[at++] = 'T';
-        at = appendTwoDigits(target, at, second / 3_600);
-        target[at++] = ':';
-        at = appendTwoDigits(target, at, second / 60 % 60);
-        target[at++] = ':';
-        at = appendTwoDigits(target, at, second % 60);
-        target[at++] = '.';
-        at = appendTwoDigits(target, at, micros / 10_000);
-        at = appendTwoDigits(target, at, micros / 100 % 100);
-        at = appendTwoDigits(target, at, micros % 100);
-        target[at++] = 'Z';
-        return at;
-    }
-
-    private static int appendTwoDigits(byte[] target, int at, int value) {
-        target[at] = (byte) ('0' + value / 10);
-        target[at + 1] = (byte) ('0' + value % 10);
-        return at + 2;
     }
 }

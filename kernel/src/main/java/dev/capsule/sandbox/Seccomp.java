@@ -6,7 +6,6 @@ import dev.capsule.sandbox.Seccomp.Test.In;
 import dev.capsule.sandbox.Seccomp.Test.NotIn;
 import java.util.ArrayList;
 import java.util.EnumMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Optional;
 
@@ -65,16 +64,21 @@ public final class Seccomp {
     }
 
     /// What becomes of a call that a rule denies.
-    ///
-    /// @param errno what it fails with; 0 to answer that all went well without doing anything
-    record Denial(int errno) {
-        static final Denial NOT_PERMITTED = new Denial(1);
+    enum Denial {
+        NOT_PERMITTED(1),
         /// Programs then use an older call in its place, the arguments of which the filter can see.
-        static final Denial NO_SUCH_CALL = new Denial(38);
-        static final Denial NO_SUCH_FAMILY = new Denial(97);
+        NO_SUCH_CALL(38), NO_SUCH_FAMILY(97),
         /// What copies a file then does without its attributes.
-        static final Denial NOT_SUPPORTED = new Denial(95);
-        static final Denial PRETENDED = new Denial(0);
+        NOT_SUPPORTED(95),
+        /// All went well, it is told, and nothing is done.
+        PRETENDED(0);
+
+        /// What the call fails with.
+        final int errno;
+
+        Denial(int errno) {
+            this.errno = errno;
+        }
     }
 
     /// Something about the low 32 bits of an argument, which is all that the kernel takes of the arguments tested here.
@@ -287,7 +291,7 @@ public final class Seccomp {
         }
         // Calls with tests come first: some of them are frequent, and the others are always denied.
         var tested = new EnumMap<Syscall, List<Rule>>(Syscall.class);
-        var plain = new LinkedHashMap<Denial, List<Syscall>>();
+        var plain = new EnumMap<Denial, List<Syscall>>(Denial.class);
         byCall.forEach((call, rules) -> {
             if (rules.getFirst().when().isEmpty()) {
                 plain.computeIfAbsent(rules.getFirst().denial(), _ -> new ArrayList<>()).add(call);
@@ -318,7 +322,7 @@ public final class Seccomp {
         bpf.jump(Bpf.JUMP_IF_GREATER_OR_EQUAL, X32, bpf.next(), small);
         bpf.emit(Bpf.RETURN, KILL_PROCESS);
         bpf.set(small);
-        bpf.emit(Bpf.RETURN, ERRNO | Denial.NO_SUCH_CALL.errno());
+        bpf.emit(Bpf.RETURN, ERRNO | Denial.NO_SUCH_CALL.errno);
         bpf.set(known);
     }
 
@@ -330,7 +334,7 @@ public final class Seccomp {
             for (var test : rule.when()) {
                 test(bpf, test, nextRule);
             }
-            bpf.emit(Bpf.RETURN, ERRNO | rule.denial().errno());
+            bpf.emit(Bpf.RETURN, ERRNO | rule.denial().errno);
             bpf.set(nextRule);
         }
         if (rules.stream().noneMatch(rule -> rule.when().isEmpty())) {
@@ -369,7 +373,7 @@ public final class Seccomp {
         }
         bpf.jump(Bpf.JUMP_IF_EQUAL, calls.getLast().number(arch), denied, rest);
         bpf.set(denied);
-        bpf.emit(Bpf.RETURN, ERRNO | denial.errno());
+        bpf.emit(Bpf.RETURN, ERRNO | denial.errno);
         bpf.set(rest);
     }
 }

@@ -4,8 +4,6 @@ import dev.capsule.sandbox.Launch;
 import java.time.Instant;
 import java.time.LocalTime;
 import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
-import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -33,8 +31,6 @@ final class Snapshots {
 
     /// So many cells are named one by one.
     private static final int MAX_LISTED = 6;
-
-    private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("HH:mm:ss");
 
     /// What one cell after the other has made of the variables of a fresh worker.
     static final class State {
@@ -329,6 +325,6 @@ final class Snapshots {
     }
 
     private static String time(Instant instant) {
-        return LocalTime.ofInstant(instant.truncatedTo(ChronoUnit.SECONDS), ZoneId.systemDefault()).format(TIME);
+        return "%tT".formatted(LocalTime.ofInstant(instant, ZoneId.systemDefault()));
     }
 }

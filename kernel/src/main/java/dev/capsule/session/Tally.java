@@ -4,7 +4,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.LocalTime;
 import java.time.ZoneId;
-import java.time.format.DateTimeFormatter;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Optional;
@@ -29,7 +28,6 @@ final class Tally {
     private static final int MAX_DOUBLINGS = 10;
     private static final int MAX_COUNTED = 100;
     private static final int MAX_CAUSE_CHARS = 300;
-    private static final DateTimeFormatter TIME = DateTimeFormatter.ofPattern("HH:mm:ss");
 
     private static final String HELP = """
             What may help: capsule doctor tries the sandbox and Python; capsule install --python PATH makes a kernel with \
@@ -124,8 +122,8 @@ final class Tally {
             lines.add("%d earlier ones are not listed any more".formatted(forgotten));
         }
         for (var death : deaths) {
-            lines.add("%s  %-13s  the worker %s; %s".formatted(
-                    TIME.format(LocalTime.ofInstant(now.minusNanos(nanos - death.atNanos), ZoneId.systemDefault())),
+            lines.add("%tT  %-13s  the worker %s; %s".formatted(
+                    LocalTime.ofInstant(now.minusNanos(nanos - death.atNanos), ZoneId.systemDefault()),
                     death.during, shortened(death.cause), death.sequel));
         }
         return String.join("\n", lines) + "\n";

@@ -27,7 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class AuditTest {
-    private static final String START = "{\"time\":\"2025-01-02T03:04:05.600Z\",\"kernel\":77,\"session\":\"s\",\"event\":";
+    private static final String START = "{\"time\":\"2025-01-02T03:04:05.600000Z\",\"kernel\":77,\"session\":\"s\",\"event\":";
 
     @TempDir
     Path root;

@@ -90,7 +90,7 @@ class SeccompTest {
         for (var rule : rules) {
             if (rule.syscall().number(arch) == number
                     && rule.when().stream().allMatch(test -> holds(test, arguments))) {
-                return Seccomp.ERRNO | rule.denial().errno();
+                return Seccomp.ERRNO | rule.denial().errno;
             }
         }
         return Seccomp.ALLOW;
@@ -308,13 +308,13 @@ class SeccompTest {
         var answers = rules.stream()
                 .filter(rule -> rule.syscall().number(arch) == number
                         && rule.when().stream().allMatch(test -> holds(test, arguments)))
-                .map(rule -> Seccomp.ERRNO | rule.denial().errno()).toList();
+                .map(rule -> Seccomp.ERRNO | rule.denial().errno).toList();
         return answers.isEmpty() ? List.of(Seccomp.ALLOW) : answers;
     }
 
     /// `name errno test…`, a test being `any:ARG:MASK`, `in:ARG:MASK:VALUE,…` or `not:ARG:MASK:VALUE,…`
     private static String line(Rule rule) {
-        var line = new StringBuilder(rule.syscall().title()).append(' ').append(rule.denial().errno());
+        var line = new StringBuilder(rule.syscall().title()).append(' ').append(rule.denial().errno);
         for (var test : rule.when()) {
             line.append(' ').append(switch (test) {
                 case AnyBit(int argument, int mask) -> "any:%d:%d".formatted(argument, Integer.toUnsignedLong(mask));
