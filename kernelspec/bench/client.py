@@ -337,7 +337,8 @@ class Kernel:
         """As jupyter_client does it; returns when."""
         at = now()
         if self.spec.interrupted_by_message:
-            self.send("interrupt_request", channel="control")
+            # Nobody waits for its reply.
+            del self._requests[self.send("interrupt_request", channel="control").number]
         else:
             os.killpg(self.process.pid, signal.SIGINT)
         return at

@@ -77,6 +77,17 @@ class Case(unittest.TestCase):
         return done.stdout + done.stderr
 
 
+class Unreadable(Case):
+    def test_a_place_that_cannot_be_read_is_an_error(self):
+        """The thread that looked for the checkpoint ended by an exception, and its cell never did."""
+        place = os.path.join(self.home, ".local/share/capsule/checkpoints")
+        os.makedirs(os.path.dirname(place))
+        open(place, "w").close()
+        client = self.start()
+        self.refused(client, "%restore one", "cannot be read")
+        self.ok(client, "kept = 1")
+
+
 class Kept(Case):
     """Must hold 7."""
 

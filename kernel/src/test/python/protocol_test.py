@@ -2,6 +2,7 @@
 
 import json
 import re
+import resource
 import statistics
 import tempfile
 import time
@@ -231,6 +232,34 @@ class Input(KernelCase):
         self.assertEqual("'mine'", other.finish(running).result())
         self.assert_runs()
         self.assertEqual([], list(self.client.input_requests))
+
+    def test_an_answer_that_is_too_long_is_an_error_in_the_cell(self):
+        """It went into a frame that the worker takes for a breach of the protocol, and ended it."""
+        before = self.assert_ok(self.client.execute("import os; os.getpid()")).result()
+        failed = self.client.execute("input()", answers=["x" * 5_000_000])
+        self.assertRegex(failed.content["evalue"], "too long .* over the limit of 4,194,304")
+        self.assert_runs("os.getpid()", before)
+        self.assertEqual("4000000", self.client.execute("len(input())", answers=["x" * 4_000_000]).result())
+
+    def test_questions_that_nobody_can_be_asked_beside_commands(self):
+        """Refusing one, and settling a command, each took a lock that the other held: the kernel stood still."""
+        deaf = self.another_client()
+        subshell = deaf.request("create_subshell_request", channel="control").content["subshell_id"]
+        deaf.poller.unregister(deaf.stdin)
+        deaf.stdin.close()
+        asks = "try: input()\nexcept Exception as e: print(type(e).__name__)"
+        self.client.wait(
+            lambda: "StdinNotImplementedError" in deaf.execute(asks, subshell=subshell, allow_stdin=True).text(),
+            "stdin to be gone",
+        )
+        for _ in range(10):
+            cells = [deaf.start(asks, subshell=subshell, allow_stdin=True) for _ in range(100)]
+            commands = [self.client.start("%goto 999", stop_on_error=False) for _ in range(100)]
+            for each in commands:
+                self.assertEqual("SnapshotError", self.client.finish(each).content["ename"])
+            for each in cells:
+                self.assertEqual("StdinNotImplementedError\n", deaf.finish(each).text())
+        deaf.request("delete_subshell_request", {"subshell_id": subshell}, channel="control")
 
     def test_several_questions_of_one_cell(self):
         code = "print([input(str(i)) for i in range(20)])"
@@ -485,6 +514,25 @@ class Other(KernelCase):
         self.assert_runs()
         self.kernel.log.wait("(?i)warn|error|invalid|bad|refus|drop", after=before)
 
+    def test_what_is_too_long_is_refused_and_the_worker_goes_on(self):
+        """It went into a frame that the worker takes for a breach of the protocol, and ended it."""
+        before = self.assert_ok(self.client.execute("import os; os.getpid()")).result()
+        failed = self.client.execute("1", user_expressions={"long": "'" + "é" * 800_000 + "'"})
+        self.assertEqual("BadRequest", failed.content["ename"])
+        self.assertIn("the limit is 524,288", failed.content["evalue"])
+        message = self.client.session.msg("execute_request", {"code": "1"})
+        message["header"]["msg_id"] = "x" * 5_000_000
+        self.client.session.send(self.client.shell, message)
+        self.kernel.log.wait("the limit is 65,536")
+        self.assert_runs("os.getpid()", before)
+
+    def test_the_type_of_a_refusal_is_sound_json(self):
+        """The name of the request was not escaped."""
+        odd = 'no_"such"_request'
+        message_id = self.client.send(odd, subshell="nobody")
+        self.client.wait(lambda: message_id in self.client.replies, "the refusal")
+        self.assertEqual('no_"such"_reply', self.client.replies[message_id]["msg_type"])
+
     def test_the_heartbeat_echoes_whatever_the_kernel_does(self):
         beat = self.client.context.socket(zmq.REQ)
         beat.linger = 0
@@ -675,6 +723,52 @@ class Shutdown(unittest.TestCase):
             survivors = watch.survivors(5)
             watch.kill()
             self.assertEqual([], survivors)
+
+
+class Scarcity(unittest.TestCase):
+    def start(self, megabytes):
+        kernel = Kernel(change_argv=lambda argv: [re.sub(r"^-Xmx\d+m$", f"-Xmx{megabytes}m", each) for each in argv])
+        self.addCleanup(kernel.kill)
+        return kernel, self.client(kernel)
+
+    def client(self, kernel):
+        client = Client(kernel.info)
+        self.addCleanup(client.close)
+        return client
+
+    def test_the_code_of_cells_that_have_run_takes_no_memory(self):
+        """That of the last thousand was kept, twice."""
+        _, client = self.start(100)
+        for number in range(24):
+            done = client.execute(f"#{'x' * (4 << 20)}\n{number}", store_history=False)
+            self.assertEqual(str(number), done.result(), done.told())
+
+    def test_a_request_for_which_there_is_too_little_memory_costs_no_other(self):
+        """The shell waited for ever for the end of its turn."""
+        kernel, client = self.start(64)
+        client.start(f"#{'x' * (24 << 20)}")
+        kernel.log.wait("OutOfMemoryError")
+        done = self.client(kernel).execute("6 * 7")
+        self.assertEqual("42", done.result(), done.told())
+
+    def test_a_client_that_came_when_there_was_no_descriptor_is_served_later(self):
+        """Only when another client of the same socket said something, and there may be none."""
+        kernel, client = self.start(768)
+        # To log anything for the first time takes descriptors.
+        client.send("input_reply", {"value": "to nothing"}, channel="stdin")
+        kernel.log.wait("input_reply")
+        client.close()
+        soft, hard = resource.prlimit(kernel.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(kernel.pid, resource.RLIMIT_NOFILE, (1, hard))
+        late = zmq.Context.instance().socket(zmq.DEALER)
+        late.linger = 0
+        self.addCleanup(late.close)
+        late.connect(f"tcp://{kernel.info['ip']}:{kernel.info['shell_port']}")
+        kernel.log.wait("cannot accept a client for now")
+        resource.prlimit(kernel.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        session = client.session
+        session.send(late, session.msg("kernel_info_request", {}))
+        self.assertTrue(late.poll(PATIENCE * 1000), "no answer")
 
 
 class PosixLocale(KernelCase):

@@ -31,6 +31,9 @@ public final class Reactor implements AutoCloseable {
     /// descriptors of the process, which may be 1,024 and of which the workers need some.
     private static final int MAX_CHANNELS = 256;
 
+    /// How long a listening socket for which there was no descriptor waits, unless something else happens before.
+    private static final Duration RETRY = Duration.ofSeconds(1);
+
     /// How much longer than the linger time [#close] waits for a handler that does not return.
     private static final Duration GRACE = Duration.ofSeconds(1);
 
@@ -122,7 +125,8 @@ public final class Reactor implements AutoCloseable {
     private void run() {
         try {
             while (!closing) {
-                selector.select();
+                selector.select(exhausted.isEmpty() ? 0 : RETRY.toMillis());
+                acceptAgain();
                 handleSelected();
                 for (var task = tasks.poll(); task != null; task = tasks.poll()) {
                     // What has arrived since the last look, and before the task was given, comes before it.
@@ -143,6 +147,16 @@ public final class Reactor implements AutoCloseable {
         }
     }
 
+    /// Perhaps there are descriptors again.
+    private void acceptAgain() {
+        for (var server : exhausted) {
+            if (server.isValid()) {
+                server.interestOps(SelectionKey.OP_ACCEPT);
+            }
+        }
+        exhausted.clear();
+    }
+
     // Not select(Consumer), which holds the selector's lock meanwhile: close() could not get past a handler.
     private void handleSelected() {
         var selected = List.copyOf(selector.selectedKeys());
@@ -154,9 +168,6 @@ public final class Reactor implements AutoCloseable {
         try {
             if (key.attachment() instanceof Peer peer) {
                 serve(peer, key.readyOps());
-                // Perhaps there are descriptors again.
-                exhausted.forEach(server -> server.interestOps(SelectionKey.OP_ACCEPT));
-                exhausted.clear();
             } else if (key.attachment() instanceof BoundSocket socket) {
                 accept(socket, key);
             }

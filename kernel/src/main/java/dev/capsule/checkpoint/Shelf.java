@@ -1,8 +1,11 @@
 package dev.capsule.checkpoint;
 
+import dev.capsule.log.Logs;
 import java.io.IOException;
-import java.io.UncheckedIOException;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryIteratorException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -23,6 +26,8 @@ import java.util.regex.Pattern;
 /// Where a user's checkpoints are: in one directory for each that notebooks work in, so that a notebook finds those of its
 /// own directory only. Cells never see the files.
 public final class Shelf {
+    private static final Logger LOG = Logs.of(Shelf.class);
+
     /// What a checkpoint may be called.
     public static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9_.-]{0,63}");
 
@@ -187,12 +192,16 @@ public final class Shelf {
         var items = new ArrayList<Item>();
         try (var directories = Files.newDirectoryStream(root, Files::isDirectory)) {
             for (Path each : directories) {
-                checkpoints(each).stream().filter(wanted).map(Shelf::item).forEach(items::add);
+                try {
+                    checkpoints(each).stream().filter(wanted).map(Shelf::item).forEach(items::add);
+                } catch (IOException | DirectoryIteratorException e) {
+                    LOG.log(Level.WARNING, () -> "checkpoints in %s cannot be read: %s".formatted(each, e));
+                }
             }
         } catch (NoSuchFileException e) {
             return List.of();
         } catch (IOException e) {
-            throw new UncheckedIOException(e);
+            throw new CheckpointException("the checkpoints in %s cannot be read: %s".formatted(root, reason(e)), e);
         }
         return items;
     }

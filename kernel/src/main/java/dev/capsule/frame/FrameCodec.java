@@ -14,7 +14,7 @@ public final class FrameCodec {
     /// The protocol version that this kernel speaks.
     public static final int PROTOCOL = 1;
 
-    /// The largest header a worker may send, in bytes.
+    /// The largest header that either side may send, in bytes.
     public static final int MAX_HEADER_BYTES = 4 << 20;
 
     /// The most that the buffers of one frame of a worker may have together, in bytes.
@@ -28,6 +28,7 @@ public final class FrameCodec {
     private FrameCodec() {}
 
     /// @return the whole frame
+    /// @throws FrameException if its header is over the limit
     public static byte[] encode(Frame.ToWorker frame, Encoding encoding) {
         return switch (frame) {
             case Frame.Offer(var encodings, var headerLimit, var buffersLimit) -> bytes(Encoding.JSON, List.of(),
@@ -127,6 +128,10 @@ public final class FrameCodec {
             header.put("buffers", lengths);
         }
         byte[] headerBytes = encoding.encode(header);
+        if (headerBytes.length > MAX_HEADER_BYTES) {
+            throw new FrameException("a frame header of %,d bytes is over the limit of %,d".formatted(
+                    headerBytes.length, MAX_HEADER_BYTES));
+        }
         int total = Math.toIntExact(Integer.BYTES + headerBytes.length + bytes);
         var frame = ByteBuffer.allocate(Integer.BYTES + total).putInt(total).putInt(headerBytes.length)
                 .put(headerBytes);

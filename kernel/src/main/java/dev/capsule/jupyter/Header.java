@@ -8,8 +8,14 @@ import java.util.Optional;
 /// @param subshellId present only in requests for a subshell (JEP 91)
 public record Header(byte[] raw, String msgId, String msgType, String session, Optional<String> subshellId) {
 
-    /// @throws WireException if it is not JSON, or `msg_id` or `msg_type` is missing
+    /// It is part of all that answers the message.
+    static final int MAX_BYTES = 1 << 16;
+
+    /// @throws WireException if it is too long or not JSON, or `msg_id` or `msg_type` is missing
     static Header parse(byte[] raw) {
+        if (raw.length > MAX_BYTES) {
+            throw new WireException("header of %,d bytes; the limit is %,d".formatted(raw.length, MAX_BYTES));
+        }
         var header = Json.parse("header", raw);
         return new Header(raw, header.string("msg_id"), header.string("msg_type"), header.string("session", ""),
                 header.optionalString("subshell_id"));

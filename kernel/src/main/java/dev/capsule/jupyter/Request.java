@@ -5,6 +5,8 @@ import java.util.Optional;
 
 /// What a client may ask on shell or control (Jupyter messaging, "Messages on the shell and control channels").
 public sealed interface Request {
+    /// Of all the user expressions of one request, with their names.
+    int MAX_EXPRESSIONS_CHARS = 1 << 19;
 
     /// @param userExpressions evaluated after success, by name
     /// @param transaction of the message's metadata, under `capsule`
@@ -12,6 +14,11 @@ public sealed interface Request {
             boolean allowStdin, boolean stopOnError, Optional<String> transaction) implements Request {
         public Execute {
             userExpressions = Map.copyOf(userExpressions);
+        }
+
+        /// The same without code and expressions: how it is to be run.
+        public Execute head() {
+            return new Execute("", silent, storeHistory, Map.of(), allowStdin, stopOnError, transaction);
         }
     }
 
@@ -119,8 +126,15 @@ public sealed interface Request {
 
     private static Execute execute(JsonObject content, JsonObject metadata) {
         boolean silent = content.bool("silent", false);
+        var expressions = content.strings("user_expressions");
+        long chars = expressions.entrySet().stream()
+                .mapToLong(each -> each.getKey().length() + each.getValue().length()).sum();
+        if (chars > MAX_EXPRESSIONS_CHARS) {
+            throw new WireException("execute_request: user_expressions of %,d characters; the limit is %,d"
+                    .formatted(chars, MAX_EXPRESSIONS_CHARS));
+        }
         return new Execute(content.string("code"), silent, !silent && content.bool("store_history", true),
-                content.strings("user_expressions"), content.bool("allow_stdin", false),
+                expressions, content.bool("allow_stdin", false),
                 content.bool("stop_on_error", true), metadata.object("capsule").optionalString("transaction"));
     }
 

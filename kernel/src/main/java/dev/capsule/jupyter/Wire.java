@@ -1,5 +1,6 @@
 package dev.capsule.jupyter;
 
+import dev.capsule.json.JsonWriter;
 import dev.capsule.json.Timestamp;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
@@ -15,6 +16,8 @@ import java.util.stream.Stream;
 public final class Wire {
     static final String PROTOCOL_VERSION = "5.5";
 
+    /// More than the protocol has.
+    private static final int MAX_TYPES = 100;
     private static final byte[] NO_METADATA = Content.empty();
 
     private final Signer signer;
@@ -44,11 +47,17 @@ public final class Wire {
 
     private MessageType type(String msgType) {
         var known = types.get(msgType);
-        return known != null
-                ? known
-                : types.computeIfAbsent(msgType, name -> new MessageType(
-                        ascii("kernel." + session + "." + name),
-                        ascii("\",\"msg_type\":\"" + name + "\",\"date\":\"")));
+        if (known != null) {
+            return known;
+        }
+        String name = new String(JsonWriter.of(msgType), StandardCharsets.US_ASCII);
+        var made = new MessageType(ascii("kernel." + session + "." + msgType),
+                ascii("\",\"msg_type\":" + name + ",\"date\":\""));
+        // A refusal has the name that the client gave its request.
+        if (types.size() < MAX_TYPES) {
+            types.put(msgType, made);
+        }
+        return made;
     }
 
     private static byte[] ascii(String text) {

@@ -28,7 +28,8 @@ final class CellRun implements ExecutionListener {
     CellRun(Exchange exchange, Request.Execute request, int executionCount,
             Consumer<String> whenShown, Consumer<InputRequest> stdin, BiConsumer<CellRun, Outcome> whenSettled) {
         this.exchange = exchange;
-        this.request = request;
+        // Late output needs it long after, when the code of a thousand cells would fill the memory.
+        this.request = request.head();
         this.executionCount = executionCount;
         this.whenShown = whenShown;
         this.stdin = stdin;
@@ -44,19 +45,19 @@ final class CellRun implements ExecutionListener {
     }
 
     /// Hands the cell to the worker and publishes that it runs; the two overlap.
-    synchronized void start(Consumer<CellRun> execute) {
+    synchronized void start(String code, Consumer<CellRun> execute) {
         execute.accept(this);
         // For a silent cell nothing else is said.
         exchange.open();
         if (!request.silent()) {
-            exchange.publish("execute_input", Content.executeInput(request.code(), executionCount));
+            exchange.publish("execute_input", Content.executeInput(code, executionCount));
         }
     }
 
     /// The reply goes first: who waits for it has it a little earlier, and who watches gets the result with the end.
     synchronized void end(byte[] reply) {
-        exchange.reply(reply);
         try {
+            exchange.reply(reply);
             showResult();
         } finally {
             exchange.close();

@@ -27,6 +27,7 @@ import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import org.sqlite.JDBC;
+import org.sqlite.SQLiteErrorCode;
 
 /// The inputs and outputs of this and earlier kernels, in one SQLite file that several kernels may share; in memory when
 /// the file cannot be used. All work is done in order on thread `history`, so no cell waits for a disk or another
@@ -36,6 +37,8 @@ public final class History implements AutoCloseable {
     private static final String IN_MEMORY = "jdbc:sqlite::memory:";
     /// A client that asks for a thousand entries must not get gigabytes.
     private static final int MAX_ENTRY_CHARS = 1 << 20;
+    /// Nor hundreds of megabytes: of what was asked for it gets the newest.
+    private static final int MAX_ANSWER_CHARS = 16 << 20;
     private static final int LOCK_TIMEOUT_MILLIS = 5_000;
     private static final int CLOSE_TIMEOUT_SECONDS = 2;
     /// What comes within this time is written together: a hundred entries take little longer than one.
@@ -125,16 +128,16 @@ public final class History implements AutoCloseable {
             case HistoryQuery.Tail(int n) -> {
                 try (var select = connection.prepareStatement(COLUMNS + "ORDER BY session DESC, line DESC LIMIT ?")) {
                     select.setInt(1, n);
-                    yield entries(select).reversed();
+                    yield newest(select);
                 }
             }
             case HistoryQuery.Range(int wanted, int start, var stop) -> {
                 try (var select = connection.prepareStatement(
-                        COLUMNS + "WHERE session = ? AND line >= ? AND line < ? ORDER BY line")) {
+                        COLUMNS + "WHERE session = ? AND line >= ? AND line < ? ORDER BY line DESC")) {
                     select.setInt(1, wanted > 0 ? wanted : session + wanted);
                     select.setInt(2, start);
                     select.setInt(3, stop.orElse(Integer.MAX_VALUE));
-                    yield entries(select);
+                    yield newest(select);
                 }
             }
             case HistoryQuery.Search(var pattern, var n, var unique) -> {
@@ -145,21 +148,34 @@ public final class History implements AutoCloseable {
                     select.setString(1, pattern);
                     // A negative limit is none.
                     select.setInt(2, n.orElse(-1));
-                    yield entries(select).reversed();
+                    yield newest(select);
                 }
             }
         };
     }
 
-    private static List<HistoryEntry> entries(PreparedStatement select) throws SQLException {
+    /// @param select newest first
+    /// @return oldest first
+    private static List<HistoryEntry> newest(PreparedStatement select) throws SQLException {
         var entries = new ArrayList<HistoryEntry>();
+        long chars = 0;
         try (var rows = select.executeQuery()) {
             while (rows.next()) {
-                entries.add(new HistoryEntry(rows.getInt(1), rows.getInt(2), rows.getString(3),
-                        Optional.ofNullable(rows.getString(4))));
+                var entry = new HistoryEntry(rows.getInt(1), rows.getInt(2), rows.getString(3),
+                        Optional.ofNullable(rows.getString(4)));
+                chars += entry.input().length() + entry.output().map(String::length).orElse(0);
+                if (chars > MAX_ANSWER_CHARS) {
+                    LOG.log(Level.WARNING,
+                            () -> "a client gets %,d entries of the history, and not the older ones: with"
+                                    .formatted(entries.size())
+                                    + " one more they would have over %,d characters"
+                                            .formatted(MAX_ANSWER_CHARS));
+                    break;
+                }
+                entries.add(entry);
             }
         }
-        return entries;
+        return entries.reversed();
     }
 
     /// @param what names it in a message
@@ -193,11 +209,32 @@ public final class History implements AutoCloseable {
             waiting.clear();
         }
         for (int start = 0; start < entries.size(); start += MAX_TOGETHER) {
-            write(entries.subList(start, Math.min(entries.size(), start + MAX_TOGETHER)));
+            if (!write(entries.subList(start, Math.min(entries.size(), start + MAX_TOGETHER)))) {
+                putBack(entries.subList(start, entries.size()));
+                return;
+            }
         }
     }
 
-    private void write(List<Entry> entries) {
+    /// Another program holds the file: it is tried again, with what comes meanwhile.
+    private void putBack(List<Entry> entries) {
+        synchronized (waiting) {
+            waiting.addAll(0, entries);
+            if (waiting.size() > MAX_TOGETHER) {
+                var over = waiting.subList(0, waiting.size() - MAX_TOGETHER);
+                LOG.log(Level.WARNING,
+                        () -> "%d entries from %s on are missing in the history: another program holds its file"
+                                .formatted(over.size(), over.getFirst().what));
+                over.clear();
+            }
+        }
+        if (!thread.isShutdown()) {
+            Future<?> _ = thread.schedule(this::flush, APART_NANOS, TimeUnit.NANOSECONDS);
+        }
+    }
+
+    /// @return false when another program holds the file
+    private boolean write(List<Entry> entries) {
         try {
             var connection = open();
             connection.setAutoCommit(entries.size() == 1);
@@ -205,6 +242,10 @@ public final class History implements AutoCloseable {
                 try {
                     entry.write.to(connection);
                 } catch (SQLException e) {
+                    if (isBusy(e)) {
+                        connection.setAutoCommit(true);
+                        return false;
+                    }
                     LOG.log(Level.WARNING, () -> entry.what + " is missing in the history: " + e.getMessage());
                 }
             }
@@ -215,6 +256,11 @@ public final class History implements AutoCloseable {
                     () -> "%d entries from %s on are missing in the history: %s".formatted(entries.size(),
                             entries.getFirst().what, e.getMessage()));
         }
+        return true;
+    }
+
+    private static boolean isBusy(SQLException e) {
+        return e.getErrorCode() == SQLiteErrorCode.SQLITE_BUSY.code;
     }
 
     private Connection open() throws SQLException {

@@ -165,7 +165,7 @@ final class Shell {
             said = true;
             try {
                 saying.run();
-            } catch (RuntimeException e) {
+            } catch (RuntimeException | Error e) {
                 // Of ours; it is no fault of the turn that comes next.
                 LOG.log(Level.ERROR, "telling what came of a turn", e);
             }
@@ -228,9 +228,9 @@ final class Shell {
             LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
             refuse(turn, exchange, "BadRequest", e.getMessage());
             return true;
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             ending.run();
-            // Of ours; the next requests must not wait for ever for it.
+            // Of ours, or for want of memory; the next requests must not wait for ever for it.
             LOG.log(Level.ERROR, "answering " + turn.message().header().msgType(), e);
             refuse(turn, exchange, "InternalError", e.toString());
             return true;
@@ -257,14 +257,14 @@ final class Shell {
                 execute(turn, exchange, execute, ending);
             }
             case Request.Complete(var code, var cursorPos) -> session.complete(subshell, code, cursorPos,
-                    answer -> finish(exchange, complete(answer, cursorPos)));
+                    answer -> finish(exchange, () -> complete(answer, cursorPos)));
             case Request.Inspect(var code, var cursorPos, var detail) ->
                 session.inspect(subshell, code, cursorPos, detail,
-                        answer -> finish(exchange, inspect(answer)));
+                        answer -> finish(exchange, () -> inspect(answer)));
             case Request.IsComplete(var code) ->
-                session.isComplete(subshell, code, answer -> finish(exchange, isComplete(answer)));
+                session.isComplete(subshell, code, answer -> finish(exchange, () -> isComplete(answer)));
             case Request.History(var output, var query) ->
-                history.find(query, entries -> finish(exchange, Content.history(entries, output)));
+                history.find(query, entries -> finish(exchange, () -> Content.history(entries, output)));
             case Request.CommOpen(var commId, var target) -> {
                 if (!comm(turn, exchange, Kind.OPEN, commId, target)) {
                     // As where there is no such target.
@@ -303,11 +303,22 @@ final class Shell {
         return true;
     }
 
-    private void finish(Exchange exchange, byte[] reply) {
+    private void finish(Exchange exchange, Supplier<byte[]> reply) {
         next(() -> {
-            exchange.reply(reply);
-            exchange.close();
+            try (exchange) {
+                exchange.reply(made(reply));
+            }
         });
+    }
+
+    /// A turn whose reply cannot be made, for which the memory may not suffice, still ends with one.
+    private static byte[] made(Supplier<byte[]> reply) {
+        try {
+            return reply.get();
+        } catch (RuntimeException | Error e) {
+            LOG.log(Level.ERROR, "making a reply", e);
+            return Content.failure("InternalError", e.toString());
+        }
     }
 
     /// Nobody waits for the answer any more.
@@ -347,10 +358,14 @@ final class Shell {
         if (request.storeHistory()) {
             executionCount++;
         }
+        // What is kept with the cell is neither the message nor the request.
+        var message = exchange.request();
+        var stdinSocket = turn.stdin();
+        long receivedAtNanos = turn.receivedAtNanos();
         Consumer<InputRequest> ask = input -> {
             // Front ends show the question below what has been written by then.
             iopub.release();
-            stdin.ask(turn.stdin(), input, turn.message());
+            stdin.ask(stdinSocket, input, message);
         };
         if (!warned && !request.silent()) {
             warned = true;
@@ -361,8 +376,11 @@ final class Shell {
         int count = executionCount;
         Consumer<String> whenShown = remembered ? text -> history.addOutput(count, text) : _ -> {};
         var run = new CellRun(exchange, request, count, whenShown, ask,
-                (settled, outcome) -> settled(settled, outcome, turn));
-        run.start(listener -> {
+                (settled, outcome) -> {
+                    stdin.forget(message);
+                    settled(settled, outcome, receivedAtNanos);
+                });
+        run.start(request.code(), listener -> {
             session.execute(
                     new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
                             remembered, request.allowStdin(), request.userExpressions(), request.transaction()
@@ -376,13 +394,12 @@ final class Shell {
         });
     }
 
-    private void settled(CellRun run, Outcome outcome, Turn turn) {
-        stdin.forget(turn.message());
+    private void settled(CellRun run, Outcome outcome, long receivedAtNanos) {
         switch (outcome) {
             case Outcome.Succeeded(var userExpressions, var payload) -> finish(run,
-                    Content.executeOk(run.executionCount(), userExpressions, payload));
+                    () -> Content.executeOk(run.executionCount(), userExpressions, payload));
             case Outcome.Failed failed -> {
-                long early = turn.receivedAtNanos() + BURST.toNanos() - System.nanoTime();
+                long early = receivedAtNanos + BURST.toNanos() - System.nanoTime();
                 if (early > 0 && run.request().stopOnError() && !run.request().silent()) {
                     Future<?> _ = clock.schedule(() -> fail(run, failed), early, TimeUnit.NANOSECONDS);
                 } else {
@@ -401,11 +418,12 @@ final class Shell {
                 run.error(failed.ename(), failed.evalue(), failed.traceback());
             }
         }
-        finish(run, Content.executeError(run.executionCount(), failed.ename(), failed.evalue(), failed.traceback()));
+        finish(run, () -> Content.executeError(run.executionCount(), failed.ename(), failed.evalue(),
+                failed.traceback()));
     }
 
-    private void finish(CellRun run, byte[] reply) {
-        next(() -> run.end(reply));
+    private void finish(CellRun run, Supplier<byte[]> reply) {
+        next(() -> run.end(made(reply)));
     }
 
     /// Everything keeps its turn.

@@ -51,10 +51,14 @@ final class Stdin {
             }
             var msgId = Exchange.send(socket, wire, execution, "input_request",
                     Content.inputRequest(request.prompt(), request.password()));
-            msgId.ifPresentOrElse(id -> questions.put(id, new Question(request, execution)),
-                    () -> request.refuse("StdinNotImplementedError",
-                            "input was asked for, but the client that runs this cell is not connected to the stdin channel"));
+            if (msgId.isPresent()) {
+                questions.put(msgId.get(), new Question(request, execution));
+                return;
+            }
         }
+        // Not with the questions held, for this takes the session's lock, with which questions are forgotten.
+        request.refuse("StdinNotImplementedError",
+                "input was asked for, but the client that runs this cell is not connected to the stdin channel");
     }
 
     /// Forgets the questions of an execution that is over.

@@ -125,7 +125,19 @@ final class Attendant implements WorkerProcess.Listener {
     /// @param whenSettled called on the thread that settles
     void ask(Duration timeout, Function<String, Frame.ToWorker> question,
             Consumer<Settlement<Frame.Resolve>> whenSettled) {
-        send(question.apply(promises.create(Optional.of(timeout), whenSettled).id()));
+        open(promises.create(Optional.of(timeout), whenSettled).id(), question);
+    }
+
+    /// Sends what opens a promise. When that cannot be sent, for which the memory may not suffice, the promise is rejected:
+    /// on another thread, since who asks is told of an answer when it has asked.
+    private void open(String id, Function<String, Frame.ToWorker> request) {
+        try {
+            send(request.apply(id));
+        } catch (RuntimeException | Error e) {
+            LOG.log(Level.ERROR, "asking a worker", e);
+            session.clock().execute(() -> promises.settle(id,
+                    new Settlement.Rejected<>(new Failure("InternalError", e.toString(), List.of()))));
+        }
     }
 
     /// Has the worker run a cell.
@@ -151,7 +163,7 @@ final class Attendant implements WorkerProcess.Listener {
             }
             case COMM -> handlings.put(id, begun);
         }
-        send(request.apply(id));
+        open(id, request);
     }
 
     /// An execution is over. Output of which nobody can tell whose it is belongs to the last cell, where people see it.
@@ -382,7 +394,15 @@ final class Attendant implements WorkerProcess.Listener {
             case Settlement.TimedOut<String>() -> new Frame.Refuse(id, "TimeoutError", "nobody answered in time");
         };
         synchronized (session) {
-            worker.ifPresent(live -> live.send(frame));
+            worker.ifPresent(live -> {
+                try {
+                    live.send(frame);
+                } catch (FrameException e) {
+                    live.send(
+                            new Frame.Refuse(id, "ValueError", "the answer is too long (%s); put it into a file in the"
+                                    .formatted(e.getMessage()) + " notebook's directory, and have the cell read that"));
+                }
+            });
         }
     }
 

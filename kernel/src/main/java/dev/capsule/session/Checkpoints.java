@@ -4,6 +4,9 @@ import dev.capsule.checkpoint.CheckpointException;
 import dev.capsule.checkpoint.CheckpointFile;
 import dev.capsule.checkpoint.Manifest;
 import dev.capsule.checkpoint.Shelf;
+import dev.capsule.log.Logs;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
@@ -14,6 +17,7 @@ import java.util.function.Supplier;
 
 /// The checkpoints of a session: has its worker make one, and a fresh worker take over what is in one.
 final class Checkpoints {
+    private static final Logger LOG = Logs.of(Checkpoints.class);
     private static final String NOWHERE = "there is no place for checkpoints: neither XDG_DATA_HOME nor HOME is an"
             + " absolute path; set one when the kernel is started";
 
@@ -81,10 +85,16 @@ final class Checkpoints {
             try {
                 action.run();
             } catch (CheckpointException e) {
-                listener.settled(Outcome.Failed.because(error, error.equals(Saving.ERROR)
-                        ? Saving.notMade(e.getMessage())
-                        : Loading.notRestored(e.getMessage())));
+                fail(listener, error, e.getMessage());
+            } catch (RuntimeException | Error e) {
+                LOG.log(Level.ERROR, "a checkpoint", e);
+                fail(listener, error, e.toString());
             }
         });
+    }
+
+    private static void fail(ExecutionListener listener, String error, String why) {
+        listener.settled(Outcome.Failed.because(error,
+                error.equals(Saving.ERROR) ? Saving.notMade(why) : Loading.notRestored(why)));
     }
 }

@@ -667,6 +667,16 @@ public final class Session {
     }
 
     private Outcome outcome(Settlement<Frame.Resolve> settlement, Execution execution) {
+        try {
+            return outcomeOf(settlement, execution);
+        } catch (RuntimeException | Error e) {
+            // Of ours, or for want of memory; whoever waits for the execution must hear of its end all the same.
+            LOG.log(Level.ERROR, "what came of an execution", e);
+            return Outcome.Failed.because("InternalError", e.toString());
+        }
+    }
+
+    private Outcome outcomeOf(Settlement<Frame.Resolve> settlement, Execution execution) {
         var outcome = execution.errand.isPresent() && settlement instanceof Settlement.Resolved
                 ? Outcome.Succeeded.EMPTY
                 : cellOutcome(settlement, execution);

@@ -8,9 +8,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.DriverManager;
+import java.sql.SQLException;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -83,5 +86,44 @@ class HistoryTest {
             assertEquals(List.of(entry(1, 1, "a")), find(history, new HistoryQuery.Tail(10)));
         }
         assertEquals("this is no database, and it is not ours to overwrite", Files.readString(file));
+    }
+
+    /// A client that asked for many entries of a megabyte each got them all, and the kernel's memory did not suffice.
+    @Test
+    void anAnswerIsBounded() {
+        String large = "#".repeat(1 << 20);
+        try (var history = new History(Optional.empty())) {
+            for (int line = 1; line <= 40; line++) {
+                history.add(line, large);
+            }
+            for (var query : List.of(new HistoryQuery.Tail(40), new HistoryQuery.Range(0, 0, Optional.empty()),
+                    new HistoryQuery.Search("*", Optional.empty(), false))) {
+                assertEquals(IntStream.rangeClosed(25, 40).boxed().toList(),
+                        find(history, query).stream().map(HistoryEntry::line).toList());
+            }
+        }
+    }
+
+    /// What was to be written while another program held the file was lost.
+    @Test
+    void whatWaitsForTheFileIsKept() throws SQLException {
+        var file = directory.resolve("history.sqlite");
+        try (var history = new History(Optional.of(file))) {
+            history.add(1, "a");
+            assertEquals(List.of(entry(1, 1, "a")), find(history, new HistoryQuery.Tail(10)));
+            try (var other = DriverManager.getConnection("jdbc:sqlite:" + file);
+                    var statement = other.createStatement()) {
+                statement.execute("BEGIN IMMEDIATE");
+                history.add(2, "b");
+                history.add(3, "c");
+                history.addOutput(3, "3");
+                // Is answered when it has tried to write.
+                assertEquals(List.of(entry(1, 1, "a")), find(history, new HistoryQuery.Tail(10)));
+                statement.execute("COMMIT");
+            }
+            assertEquals(
+                    List.of(entry(1, 1, "a"), entry(1, 2, "b"), new HistoryEntry(1, 3, "c", Optional.of("3"))),
+                    find(history, new HistoryQuery.Tail(10)));
+        }
     }
 }
