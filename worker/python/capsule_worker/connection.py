@@ -3,13 +3,13 @@
 import io
 import os
 from _signal import SIGKILL
-from _thread import allocate_lock, get_ident
+from _thread import RLock, get_ident
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from . import frames
 from .imports import standard
 
-LOWEST_DESCRIPTOR = 200
+_LOWEST_DESCRIPTOR = 200
 # Frames up to this size share a buffer for writing; a larger one gets its own.
 _BUFFER_BYTES = 64 << 10
 
@@ -24,12 +24,21 @@ class Forked(RuntimeError):
 
 def take_descriptors():
     """Moves requests, frames and control out of the reach of cells and their children, and leads a process group."""
-    moved = [fcntl(low, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR) for low in (3, 4, 5)]
-    for low in (3, 4, 5):
-        os.close(low)
+    moved = [out_of_reach(low) for low in (3, 4, 5)]
     if os.getpgrp() != os.getpid():
         os.setsid()
     return moved
+
+
+def out_of_reach(descriptor):
+    """Moves a descriptor above those that cells and their children get, and count on."""
+    moved = copy_out_of_reach(descriptor)
+    os.close(descriptor)
+    return moved
+
+
+def copy_out_of_reach(descriptor):
+    return fcntl(descriptor, F_DUPFD_CLOEXEC, _LOWEST_DESCRIPTOR)
 
 
 def die(message=None):
@@ -65,20 +74,21 @@ class Incoming:
         self._poller = None
 
     def be_woken(self):
-        """From here on `wake` ends a `waiting`, until `forget_wakes`."""
+        """From here on `wake` ends each `waiting`, until `forget_wakes`."""
         ends = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._waker is not None:
             # In a process that was woken from a snapshot, they are shared with others.
             for end in self._waker:
                 os.close(end)
-        self._waker = [fcntl(end, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR) for end in ends]
-        for end in ends:
-            os.close(end)
+        self._waker = [out_of_reach(end) for end in ends]
         self._poller = None
 
     def wake(self):
         """Any thread."""
-        os.write(self._waker[1], b"1")
+        try:
+            os.write(self._waker[1], b"1")
+        except BlockingIOError:
+            pass  # who has not been awake for so long will be
 
     def forget_wakes(self):
         try:
@@ -96,12 +106,14 @@ class Incoming:
         return frame
 
     def waiting(self, millis=0):
-        """Whether there is something to read, at the latest after this time, or, with None, when there is."""
+        """Whether there is something to read, at the latest after this time, or, with None, when there is; or after a
+        `wake`.
+        """
         if self._poller is None:
             self._poller = self._new_poller()
             if self._waker is not None:
                 self._poller.register(self._waker[0], standard("select").POLLIN)
-        return bool(self._poller.poll(millis))
+        return any(descriptor == self.descriptor for descriptor, _ in self._poller.poll(millis))
 
     def unread(self):
         """Any thread: whether there is something to read now."""
@@ -136,7 +148,8 @@ class Connection:
         self._descriptor = descriptor
         self._unfinished = None
         self._buffer = self._writer(_BUFFER_BYTES)
-        self._lock = allocate_lock()
+        # A signal handler or finalizer that wants it may come just before or after a frame of its own thread.
+        self._lock = RLock()
         self._sender = None
         self._postponed = []
 
@@ -160,20 +173,41 @@ class Connection:
         """Writes encoded frames in one piece, or ends the process if nobody reads them any more."""
         if self._descriptor is None:
             raise Forked("a forked child process cannot show anything in the notebook; print works")
-        here = get_ident()
-        if self._sender == here:
-            # This is a signal handler or finalizer inside of the loop below.
+        if self.writes_here:
             self._postponed.append(parts)
             return
         with self._interrupts.shield, self._lock:
-            # No call comes before it, in which a finalizer could wait for this very lock.
-            self._sender = here
+            self._sender = get_ident()
             try:
-                self._write_all(parts)
-                while self._postponed:
-                    self._write_all(self._postponed.pop(0))
+                self._write_with_postponed(parts)
             finally:
                 self._sender = None
+        if self._postponed:
+            # Since the last look at them.
+            self.write(())
+
+    def offer(self, parts):
+        """Control thread: writes an encoded frame, and says so, if nobody need be waited for: who writes, or who reads."""
+        select = standard("select")
+        if sum(map(len, parts)) > select.PIPE_BUF or not self._lock.acquire(False):
+            return False
+        try:
+            writable = select.poll()
+            writable.register(self._descriptor, select.POLLOUT)
+            # Then there is room for as much as may not be torn.
+            if [event for _, event in writable.poll(0)] != [select.POLLOUT]:
+                return False
+            self._sender = get_ident()
+            self._write_with_postponed(parts)
+            return True
+        finally:
+            self._sender = None
+            self._lock.release()
+
+    def _write_with_postponed(self, parts):
+        self._write_all(parts)
+        while self._postponed:
+            self._write_all(self._postponed.pop(0))
 
     def _write_all(self, parts):
         data = b"".join(parts)
@@ -205,6 +239,11 @@ class Connection:
                 raised = error
         if raised is not None:
             raise raised
+
+    @property
+    def writes_here(self):
+        """Whether the caller is a signal handler or finalizer in the midst of a write of the same thread."""
+        return self._sender == get_ident()
 
     @property
     def shield(self):

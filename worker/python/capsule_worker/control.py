@@ -3,13 +3,14 @@
 from _thread import allocate_lock, get_native_id, stack_size, start_new_thread
 from functools import partial
 from operator import methodcaller
+from time import monotonic
 
 from .connection import die, die_with_children
 from .frames import FrameError, kind_of
 
 # How long a signal may have no effect before it is sent again.
-_FIRST_REPEAT_MILLIS = 2
-_LAST_REPEAT_MILLIS = 100
+_FIRST_REPEAT_SECONDS = 0.002
+_LAST_REPEAT_SECONDS = 0.1
 
 # For how long at most the main thread makes way: it may hold what this thread waits for.
 _WAY_SECONDS = 0.02
@@ -33,6 +34,7 @@ class Control:
         # Released when this thread has nothing more to do, if the main thread waits for that.
         self._way = None
         interrupts.make_way = self._make_way
+        parts.streams.late.wake = incoming.wake
 
     def start(self):
         self._incoming.be_woken()
@@ -85,7 +87,7 @@ class Control:
             # Before the look whether it is to go on.
             self._incoming.forget_wakes()
             while self._thread is thread:
-                self._await()
+                self._await(thread)
                 # Only then is something read: what this thread has not begun with is there to be seen.
                 if self._thread is thread:
                     self._acting = True
@@ -105,14 +107,31 @@ class Control:
             if way is not None:
                 way.release()
 
-    def _await(self):
-        delay = _FIRST_REPEAT_MILLIS
-        while not self._incoming.waiting(delay if self._unheard() else None):
-            self._acting = True
-            self._interrupts.signal_again()
-            self._subshells.interrupt_again()
-            self._acting = False
-            delay = min(2 * delay, _LAST_REPEAT_MILLIS)
+    def _await(self, thread):
+        """Returns when there is something to read, or that thread is to end."""
+        delay = _FIRST_REPEAT_SECONDS
+        repeat = monotonic() + delay
+        while not self._incoming.waiting(self._millis_left(repeat)):
+            # Before the look at what they may have been for.
+            self._incoming.forget_wakes()
+            if self._thread is not thread:
+                return
+            if self._unheard() and monotonic() >= repeat:
+                self._acting = True
+                self._interrupts.signal_again()
+                self._subshells.interrupt_again()
+                self._acting = False
+                delay = min(2 * delay, _LAST_REPEAT_SECONDS)
+                repeat = monotonic() + delay
+            self._streams.late.offer()
+
+    def _millis_left(self, repeat):
+        """Until this thread has something to do, though nothing comes. None if that is never."""
+        left = self._streams.late.seconds_left()
+        if self._unheard():
+            again = repeat - monotonic()
+            left = again if left is None else min(left, again)
+        return None if left is None else 1000 * max(0, left)
 
     def _act_on_all(self):
         if not self._incoming.receive():

@@ -40,8 +40,13 @@ class Displays:
         execution = self._executions.running
         if execution is not None and execution.id == execution_id:
             self._delivered += 1
-            if self._wake.locked():
-                self._wake.release()
+            self._awaken()
+
+    def _awaken(self):
+        try:
+            self._wake.release()
+        except RuntimeError:
+            pass  # nobody has waited since the last time
 
     def emit(self, kind, fields, buffers=(), waits=True):
         execution = self._executions.current()
@@ -54,16 +59,22 @@ class Displays:
             header["ack"] = True
         parts = self._connection.encode(header, buffers)
         execution.account(parts)
-        if waits and execution.running:
-            self._streams.flush()
+        if waits:
+            self._streams.flush_of(execution)
         if not here:
             self._connection.write(parts)
             return
         with self._interrupts.shield:
             self._connection.write(parts)
             self._sent += 1
-        while self._delivered < self._sent:
-            self._wake.acquire()
+        try:
+            # Not in a signal's handler in the midst of another frame: its own is only written when that is. What sends the
+            # other waits for both.
+            while self._delivered < self._sent and not self._connection.writes_here:
+                self._wake.acquire()
+        finally:
+            # This may be a handler in the midst of such a wait, and has taken what was to end that.
+            self._awaken()
 
     def show(self, value, include=None, exclude=None, metadata=None, display_id=None, update=False, raw=False):
         shown = (value, {}) if raw else formatting.bundle(value, include, exclude)

@@ -103,6 +103,9 @@ class PlainEngine:
         self._expects_async = False
         self._loop.prepare()
 
+    def end_idle_threads(self):
+        """Ends threads that wait for the next cell of their kind, and have nothing to do until then."""
+
     def complete(self, text, cursor):
         """(matches, start, end, types): what may stand in place of text[start:end], and what each is."""
         from . import completion

@@ -6,8 +6,8 @@ from _thread import allocate_lock, get_ident
 from contextvars import ContextVar
 from functools import wraps
 
-# The kernel ends a worker that sends more for one cell. A few frames are left for the cell to end with.
-_MAX_FRAMES = 1_000_000 - 10
+# The kernel ends a worker that sends more for one cell. A few frames are left for text, and for the cell to end with.
+_MAX_FRAMES = 1_000_000 - 10_000
 _MAX_BYTES = (4 << 30) - (300 << 20)
 
 # Of the execution that a piece of code belongs to. Tasks and callbacks of the event loop inherit it.
@@ -19,6 +19,11 @@ def _forget(thread):
     getattr(threading, "_dangling", set()).discard(thread)
     for name in ("_capsule_execution", "_target", "_args", "_kwargs", "_invoke_excepthook"):
         vars(thread).pop(name, None)
+
+
+def crowding(frames):
+    """How many times rarer frames of text have to become after so many, so that text alone never comes to the limit."""
+    return _MAX_FRAMES / max(_MAX_FRAMES - frames, _MAX_FRAMES / 10_000)
 
 
 class OutputLimit(ValueError):
@@ -42,7 +47,8 @@ class Execution:
         # Whether the cell itself runs, and in which thread.
         self.running = False
         self.thread = None
-        self._frames = 0
+        # How many were sent for it.
+        self.frames = 0
         self._bytes = 0
 
     @classmethod
@@ -61,13 +67,19 @@ class Execution:
 
     def account(self, parts):
         """Counts an encoded frame that is about to be sent. Raises OutputLimit."""
-        size = sum(map(len, parts))
-        if self._frames >= _MAX_FRAMES:
+        if self.frames >= _MAX_FRAMES:
             raise OutputLimit(f"one cell cannot show more than {_MAX_FRAMES:,} things; print them, or show fewer")
-        if self._bytes + size > _MAX_BYTES:
+        self.check_bytes(parts)
+        self.charge(parts)
+
+    def check_bytes(self, parts):
+        """Raises OutputLimit."""
+        if self._bytes + sum(map(len, parts)) > _MAX_BYTES:
             raise OutputLimit(f"one cell cannot show more than {_MAX_BYTES:,} bytes; write them to a file")
-        self._frames += 1
-        self._bytes += size
+
+    def charge(self, parts):
+        self.frames += 1
+        self._bytes += sum(map(len, parts))
 
 
 class Executions:

@@ -63,7 +63,9 @@ class ImportWatch:
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
             spec = finder.find_spec(name, path, target)
             if spec is not None:
-                self._extend(spec.loader, name)
+                # A folder without __init__.py has no loader, and is not what was meant.
+                if spec.loader is not None:
+                    self._extend(spec.loader, name)
                 return spec
         return None
 

@@ -1,15 +1,20 @@
 """SIGINT: ends what is being served, and nothing else."""
 
+import os
 import sys
 
 # The C half of the signal module, whose own would bring `enum` into every worker's boot.
 from _signal import SIGINT, SIGURG, getsignal, pthread_kill, signal
-from _thread import allocate_lock, get_ident
+from _thread import allocate_lock, get_ident, interrupt_main
 
 from .imports import standard
 
 # So often the control thread asks whether a task has heard that it is cancelled, before it takes it for blocked.
 _TASK_PATIENCE = 5
+
+# For how long a thread in a loop may keep the interpreter's lock while the control thread looks for processes: each name
+# in /proc gives it up.
+_LOOK_SWITCH_SECONDS = 1e-5
 
 # Of these, a worker has handlers of its own.
 OWN_SIGNALS = frozenset((SIGINT, SIGURG))
@@ -44,6 +49,8 @@ class Interrupts:
         self._question = False
         self._last = None
         self._cancelled_early = None
+        # The programs of cells that have been told of the cancellation; None if they need not be, or all have been.
+        self._told = None
         # Of the main thread, in which the handler runs too.
         self._target = None
         self._armed = False
@@ -96,6 +103,8 @@ class Interrupts:
             self._target = self._serving
             if self._serving is not None:
                 self._signal()
+                self._told = None if self._question else set()
+                self._signal_programs()
 
     def end_worker(self):
         """Makes the main thread leave by SystemExit."""
@@ -106,8 +115,27 @@ class Interrupts:
         self.unheard = True
         pthread_kill(self._main, SIGINT)
 
+    def _signal_programs(self):
+        """Signals what cells have started, as a terminal does: all that is in this process' group."""
+        if self._told is None or os.getpgrp() != os.getpid():
+            return
+        # C's system() ignores the signal until its program has ended: then it must be known here.
+        if self.unheard and getsignal(SIGINT) is self._handler:
+            interrupt_main()
+        programs = _others_in_group()
+        if programs is None:
+            self._told = None
+            _signal_unseen()
+            return
+        for pid in programs - self._told:
+            try:
+                os.kill(pid, SIGINT)
+            except OSError:
+                pass  # it has just ended, or become somebody else's
+        self._told |= programs
+
     def signal_again(self):
-        """Control thread: signals once more if the last signal has had no effect.
+        """Control thread: signals once more if the last signal has had no effect, and what a cell has started since.
 
         A signal is lost on a thread that has given up the interpreter's lock and not yet begun to wait in the system.
         That is where the main thread is when this one has just got the lock from it: in up to 5 of 100 tries.
@@ -120,6 +148,8 @@ class Interrupts:
             # Between this look and the signal the main thread has no turn in which it could hear the one before.
             elif self.unheard:
                 pthread_kill(self._main, SIGINT)
+                if not self.ending:
+                    self._signal_programs()
 
     def forget(self):
         """In a forked child: a SIGINT is what it is in any Python."""
@@ -164,6 +194,48 @@ class Interrupts:
         if self.before is not None:
             self.before()
         raise KeyboardInterrupt
+
+
+def _others_in_group():
+    """The other processes of this one's group. None where they cannot be seen: /proc is not there, or of another namespace,
+    whose numbers mean others here.
+    """
+    own = os.getpid()
+    others = set()
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(_LOOK_SWITCH_SECONDS)
+        if os.readlink("/proc/self") != str(own):
+            return None
+        names = os.listdir("/proc")
+    except OSError:
+        return None
+    finally:
+        # It is kept in whole microseconds, and cut off to that.
+        sys.setswitchinterval(interval + 5e-7)
+    for name in names:
+        if name.isdigit() and int(name) != own:
+            try:
+                if os.getpgid(int(name)) == own:
+                    others.add(int(name))
+            except OSError:
+                pass  # it has just ended
+    return others
+
+
+def _signal_unseen():
+    """Signals the group but for this process, which leaves it for that long: its own signal must stay the only one."""
+    own = os.getpid()
+    try:
+        # The supervisor's, where there is one; else this process leads the session, and has to stay.
+        os.setpgid(0, os.getpgid(os.getppid()))
+        if os.getpgrp() != own:
+            os.killpg(own, SIGINT)
+    except OSError:
+        pass  # nobody else is in it
+    finally:
+        if os.getpgrp() != own:
+            os.setpgid(0, own)
 
 
 class _Shield:

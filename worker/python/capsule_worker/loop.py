@@ -7,7 +7,7 @@ import sys
 from _thread import get_ident
 from functools import wraps
 
-from . import tracebacks
+from . import idle, tracebacks
 from .imports import standard
 
 
@@ -198,6 +198,11 @@ class SessionLoop:
         except AttributeError:
             return True  # a loop of another kind: let it run
         return bool(sys.modules["asyncio"].all_tasks(loop))
+
+    def end_idle_threads(self):
+        """Ends those that earlier cells have left behind, if they have nothing to do."""
+        if self._loop is not None:
+            idle.end_pool(self._loop)
 
     def _files(self):
         return self._loop._selector.get_map() or ()

@@ -9,6 +9,9 @@ from .executions import Execution
 from .frames import FrameError
 
 
+_UNTOLD = {"ename": "Untold", "evalue": "an error of which nothing can be told: telling it fails", "traceback": []}
+
+
 class Parts:
     """What all threads that serve share."""
 
@@ -58,7 +61,12 @@ class Server:
             # Whatever it was, the kernel waits.
             self._interrupts.end()
             self._parts.executions.end()
-            self._settle([self._rejection(header["id"], error)])
+            try:
+                rejection = self._rejection(header["id"], error)
+            except BaseException:
+                # A cell has broken what tells of errors.
+                rejection = self._connection.encode({"reject": header["id"], **_UNTOLD})
+            self._settle([rejection])
 
     # Cells
 

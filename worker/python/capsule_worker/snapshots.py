@@ -24,7 +24,7 @@ from _signal import (
 )
 from time import perf_counter
 
-from . import frames
+from . import frames, idle
 from .imports import standard
 
 # Wakes a snapshot, which has every signal blocked.
@@ -38,6 +38,9 @@ _BURST_SECONDS = 2
 _REST = 40
 
 _MAX_SCANNED_DESCRIPTORS = 4096
+
+# Of so many files it is looked up whether they are locked, at 10 µs each.
+_MAX_LOOKED_UP_FILES = 32
 
 _NATIVE_THREADS = "a library has threads of its own running (OpenMP's, for instance), which a copy would wait for in vain"
 
@@ -53,6 +56,7 @@ class Snapshots:
         self.forking = False
         self._adopter = adopter
         self._descriptors = descriptors
+        self._parts = parts
         self._connection = parts.connection
         self._executions = parts.executions
         self._loop = loop
@@ -141,6 +145,8 @@ class Snapshots:
         if self._is_debugged():
             return "the debugger is attached"
         if self._executions.threads_running():
+            self._end_idle_threads()
+        if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
             named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-")]
             return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
@@ -165,6 +171,15 @@ class Snapshots:
         if cuda is not None and getattr(cuda, "is_initialized", bool)():
             return "CUDA is in use"
         return None
+
+    def _end_idle_threads(self):
+        for end in (idle.end_monitors, self._loop.end_idle_threads, self._parts.engine.end_idle_threads):
+            # What ends the worker comes afterwards.
+            with self._connection.shield:
+                try:
+                    end()
+                except BaseException:
+                    pass  # of a library that is made in another way, or that a cell has changed
 
     def _native_threads(self):
         try:
@@ -207,6 +222,10 @@ class Snapshots:
         self._refused = self._subshells.objection()
         if self._refused is not None:
             return None
+        files = _Files(self._descriptors)
+        if files.locked:
+            self._refused = "a file is locked (fcntl.flock), and a copy would keep the lock"
+            return None
         state = self._executions.begun
         # A copied `random` seeds itself anew.
         getstate = getattr(sys.modules.get("random"), "getstate", None)
@@ -217,7 +236,7 @@ class Snapshots:
         try:
             child = os.fork()
             if not child:
-                self._become(numbers, told, tell)
+                self._become(files, numbers, told, tell)
                 return True
         except OSError:
             os.close(told)
@@ -267,11 +286,11 @@ class Snapshots:
 
     # In the copy
 
-    def _become(self, numbers, told, tell):
+    def _become(self, files, numbers, told, tell):
         """In the child. Returns in processes that were woken from the snapshot, ready to serve."""
         try:
             os.close(told)
-            kept = _Files([*self._descriptors, tell])
+            files.leave()
             copy = os.fork()
             if copy:
                 # Out of the live process' group, which a cell may signal.
@@ -285,7 +304,7 @@ class Snapshots:
                 os._exit(1)
             self._sleep()
             os.setpgid(0, 0)
-            kept.restore()
+            files.restore()
             if numbers is not None:
                 sys.modules["random"].setstate(numbers)
             self._kept_state = self._executions.begun
@@ -315,12 +334,15 @@ class Snapshots:
 
 
 class _Files:
-    """The descriptors of cells in a copy. A file's position is one for all copies, so it is written down."""
+    """The descriptors of cells, before a copy is made. A file's position is one for all copies, so it is written down."""
 
     def __init__(self, ours):
+        # Whether there is a lock that belongs to an open file, which a copy shares. (One of fcntl.lockf() belongs to the
+        # process, and copies have none of it.)
+        self.locked = False
         self._positions = {}
+        self._ends = []
         stat = standard("stat")
-        dead = None
         for descriptor in _descriptors():
             if descriptor <= 2 or descriptor in ours:
                 continue
@@ -328,15 +350,20 @@ class _Files:
                 mode = os.fstat(descriptor).st_mode
                 if stat.S_ISREG(mode):
                     self._positions[descriptor] = os.lseek(descriptor, 0, os.SEEK_CUR)
+                    if len(self._positions) <= _MAX_LOOKED_UP_FILES and _is_locked(descriptor):
+                        self.locked = True
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-                    # Whoever is at the other end must see the end when the live process closes its own.
-                    if dead is None:
-                        dead, other = os.pipe()
-                        os.close(other)
-                    os.dup2(dead, descriptor, inheritable=False)
+                    self._ends.append(descriptor)
             except OSError:
                 continue  # not open
-        if dead is not None:
+
+    def leave(self):
+        """In the copy: whoever is at the other end must see the end when the live process closes its own."""
+        if self._ends:
+            dead, other = os.pipe()
+            os.close(other)
+            for descriptor in self._ends:
+                os.dup2(dead, descriptor, inheritable=False)
             os.close(dead)
 
     def restore(self):
@@ -351,6 +378,18 @@ def _descriptors():
         # A sandbox without /proc.
         limit = standard("resource").getrlimit(standard("resource").RLIMIT_NOFILE)[0]
         return range(min(limit, _MAX_SCANNED_DESCRIPTORS))
+
+
+def _is_locked(descriptor):
+    try:
+        told = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False  # a sandbox without /proc
+    try:
+        lines = os.read(told, 4096).splitlines()
+    finally:
+        os.close(told)
+    return any(line.startswith(b"lock:") and (b" FLOCK " in line or b" OFDLCK " in line) for line in lines)
 
 
 def _is_open(descriptor):

@@ -3,14 +3,13 @@
 import io
 import os
 import sys
-from _thread import RLock, allocate_lock
+from _thread import allocate_lock
+from fcntl import F_GETFD, fcntl
 from functools import wraps
 
-from .connection import FrameTooLarge, die, die_with_children
-from .executions import OutputLimit
+from .connection import copy_out_of_reach, die, die_with_children
 from .imports import standard
-
-_MAX_HELD_CHARS = 8 << 10
+from .late import LateText
 
 # mallopt(3)
 _M_TRIM_THRESHOLD = -1
@@ -18,16 +17,23 @@ _M_MMAP_THRESHOLD = -3
 
 
 class Stream(io.TextIOWrapper):
-    """Text for descriptor 1 or 2. Its `write` is that of C, so that a print costs no Python, but see Streams.follow."""
+    """Text for descriptor 1 or 2. Its `write` is that of C, so that a print costs no Python, but see Streams.follow.
 
-    def __init__(self, descriptor, title):
-        self.descriptor = descriptor
+    It goes through a copy of the descriptor: cells close the number that `fileno` gives them, and then the next file that
+    they open has it.
+    """
+
+    def __init__(self, number, title):
+        self.descriptor = copy_out_of_reach(number)
         self.title = title
+        self._number = number
         self._open()
 
     def _open(self):
+        number = self._number
         raw = io.FileIO(self.descriptor, "wb", closefd=False)
         raw.name = f"<{self.title}>"
+        raw.fileno = lambda: number
         # A lone surrogate is shown as its escape: output never fails for what it says.
         super().__init__(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
         self.mode = "w"
@@ -48,15 +54,34 @@ class Stream(io.TextIOWrapper):
         if broken:
             self._open()
 
+    def reopen(self):
+        """Opens the descriptor again, for programs and C code, if a cell has closed it: else the next file would have it."""
+        try:
+            fcntl(self._number, F_GETFD)
+        except OSError:
+            os.dup2(self.descriptor, self._number)
+
     def leave(self):
-        """In a forked child: takes a new buffer. A thread that is not here may have locked the old one."""
+        """In a forked child: writes to the descriptor itself, of which the child may make something else, and through a
+        new buffer. A thread that is not here may have locked the old one.
+        """
         self._left = self.buffer
+        self.descriptor = self._number
         self._open()
+
+    def buffer_lines(self, lines):
+        """Writes out what there is, and from now on by line, or else in blocks."""
+        self.flush_all()
+        if self.line_buffering != lines:
+            try:
+                self.reconfigure(line_buffering=lines)
+            except Exception:
+                pass  # a cell has just broken it, or made something else of it
 
     def flush_all(self):
         """Flushes, and ends the process if that is not possible any more."""
         try:
-            self.flush()
+            super().flush()
         except BlockingIOError:
             # A library made the pipe non-blocking.
             os.set_blocking(self.descriptor, True)
@@ -75,16 +100,12 @@ class Streams:
     def __init__(self, connection, executions):
         self._connection = connection
         self._executions = executions
-        self._block = False
         self._flush_c = None
         self._following = False
         self._follow_lock = allocate_lock()
         # Whether there are subshells, whose output is told from the main shell's by who writes.
         self._subshells = False
-        # Late text by stream and execution, up to the end of its line.
-        self._held = {}
-        self._held_chars = 0
-        self._held_lock = RLock()
+        self.late = LateText(connection, executions)
         self.both = self.out, self.err = Stream(1, "stdout"), Stream(2, "stderr")
 
     def install(self):
@@ -121,15 +142,29 @@ class Streams:
     def _after_flush(self, function):
         @wraps(function)
         def flush_and_call(*args, **kwargs):
-            self.flush()
+            self._flush_descriptors()
             return function(*args, **kwargs)
 
         return flush_and_call
 
     def flush(self):
         """Writes out what Python code has printed."""
+        self.late.send()
+        self._flush_descriptors()
+
+    def flush_of(self, execution):
+        """Writes out what code of this execution has printed."""
+        if execution is self._executions.running:
+            self._flush_descriptors()
+        else:
+            self.late.send()
+
+    def _flush_descriptors(self):
         self.out.flush_all()
         self.err.flush_all()
+        self._flush_others()
+
+    def _flush_others(self):
         for stream, ours in ((sys.stdout, self.out), (sys.stderr, self.err)):
             if stream is not ours:
                 try:
@@ -141,42 +176,38 @@ class Streams:
         """Before a cell: what is left belongs to earlier ones, and lines leave at once again."""
         for stream in self.both:
             stream.repair()
-        if self._block:
-            self.buffer(block=False)
-        self.flush()
+            stream.buffer_lines(True)
+        self._flush_others()
+
+    def end(self):
+        """At the end of a cell: writes out also what C code has printed."""
+        self.flush_everything()
+        for stream in self.both:
+            stream.reopen()
 
     def flush_everything(self):
-        """At the end of a cell: also what C code has printed."""
         self.flush()
         if self._flush_c is not None:
             self._flush_c(None)
 
-    def buffer(self, block):
-        """Writes out what there is, and from now on by line or in blocks."""
-        if block != self._block:
-            self._block = block
-            for stream in self.both:
-                stream.reconfigure(line_buffering=not block)
-        for stream in self.both:
-            stream.flush_all()
-
     def tick(self, block):
-        """Control thread: like `buffer`, but never waits for a full pipe."""
+        """Control thread: writes out what there is, and from now on by line or in blocks. Never waits for a full pipe."""
         select = standard("select")
         writable = select.poll()
         for stream in self.both:
             writable.register(stream.descriptor, select.POLLOUT)
         if [event for _, event in writable.poll(0)] == [select.POLLOUT] * 2:
-            self.buffer(block)
-        self._send_held()
+            for stream in self.both:
+                stream.buffer_lines(not block)
+        self.late.offer()
 
-    # Late output
+    # Late text
 
     def follow(self, tasks_alive):
         """Looks at who writes, from now on, if anybody can that belongs to an earlier cell. The streams stay the same
         objects, which logging handlers hold: only their `write` and `flush` are hidden.
         """
-        self._send_held()
+        self.late.send()
         needed = tasks_alive or self._subshells or self._executions.threads_running()
         if needed != self._following:
             self._follow(needed)
@@ -205,11 +236,13 @@ class Streams:
             owner = self._executions.owner()
             if owner is None or owner is self._executions.running or not isinstance(text, str):
                 return write(text)
-            self._hold(stream, owner, text)
+            self.late.add(stream.title, owner, text)
             return len(text)
 
         def flush_as_owner():
-            self._send_held()
+            owner = self._executions.owner()
+            if owner is not None and owner is not self._executions.running:
+                self.late.hasten()
             flush()
 
         stream.write, stream.flush = write_as_owner, flush_as_owner
@@ -225,40 +258,11 @@ class Streams:
         if execution is None or execution is self._executions.running:
             stream.write(text)
         else:
-            self._hold(stream, execution, text)
-            self._send_held()
-
-    def _hold(self, stream, execution, text):
-        with self._connection.shield, self._held_lock:
-            self._held.setdefault((stream, execution), []).append(text)
-            self._held_chars += len(text)
-            due = self._held_chars > _MAX_HELD_CHARS or ("\n" in text and not self._block)
-            refusal = self._send_held() if due else None
-        if refusal is not None:
-            raise refusal
-
-    def _send_held(self):
-        """Returns the error of a text that is over a limit, which is dropped: only who writes it is to be told."""
-        refusal = None
-        if not self._held:
-            return refusal
-        with self._connection.shield, self._held_lock:
-            self._held_chars = 0
-            while self._held:
-                (stream, execution), parts = self._held.popitem()
-                header = {"emit": "stream", "id": execution.id, "name": stream.title}
-                try:
-                    frame = self._connection.encode(header, ["".join(parts).encode("utf-8", "backslashreplace")])
-                    execution.account(frame)
-                    self._connection.write(frame)
-                except (FrameTooLarge, OutputLimit) as error:
-                    refusal = error
-        return refusal
+            self.late.add(stream.title, execution, text)
 
     def forget(self):
         """In a forked child: its output is only what it writes to the descriptors."""
-        self._held.clear()
-        self._held_lock = RLock()
+        self.late.forget()
         for stream in self.both:
             stream.leave()
         self._follow_lock = allocate_lock()

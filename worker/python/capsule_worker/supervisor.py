@@ -17,10 +17,10 @@ from _signal import (
     set_wakeup_fd,
     signal,
 )
-from fcntl import F_DUPFD_CLOEXEC, F_GETFD, fcntl
+from fcntl import F_GETFD, fcntl
 
 from . import frames
-from .connection import LOWEST_DESCRIPTOR, Incoming, die
+from .connection import Incoming, die, out_of_reach
 from .imports import standard
 
 _ORDERS = 6
@@ -56,9 +56,7 @@ def start():
         os.close(descriptor)
     # In the same session, by which all processes of the worker are found when the kernel is gone.
     os.setpgid(0, 0)
-    kept = fcntl(ready, F_DUPFD_CLOEXEC, LOWEST_DESCRIPTOR)
-    os.close(ready)
-    return kept
+    return out_of_reach(ready)
 
 
 def _load_ctypes():

@@ -1,4 +1,4 @@
-"""What is told of an exception. Never fails, whatever the exception is."""
+"""What is told of an exception. Never fails, whatever the exception is, but may be interrupted."""
 
 import os
 from collections import namedtuple
@@ -19,22 +19,34 @@ RUNS_CELLS = {(_OWN_FOLDER + "execution.py", "run"), (_OWN_FOLDER + "execution.p
 _CELL = r"<cell-[0-9a-f]{8}>|<ipython-input-\d+-[0-9a-f]{12}>"
 _RED, _PLAIN = "\033[0;31m", "\033[0m"
 
+# A class of classes may have another `__name__`, and that may fail.
+_name_of = type.__dict__["__name__"].__get__
+
 Description = namedtuple("Description", "ename evalue traceback")
 
 
 def describe(error, lines=None):
     """The name of the exception's class, its text, and the lines of its traceback, unless these are given."""
-    name = shorten(type(error).__name__, _MAX_NAME_BYTES)
+    name = shorten(_name_of(type(error)), _MAX_NAME_BYTES)
     try:
         value = shorten(_with_titles(str(error)), _MAX_VALUE_BYTES)
-    except Exception:
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
         value = f"<str() of this {name} failed>"
     if lines is None:
         try:
             lines = _format(error, value)
-        except Exception:
+        except BaseException as failure:
+            if is_interrupt(failure):
+                raise
             lines = [f"{_RED}{name}{_PLAIN}: {value}"]
     return Description(name, value, _shorten_all(lines))
+
+
+def is_interrupt(error):
+    """Whether it ends what takes long, such as the text of an error. What is derived from it a cell has raised itself."""
+    return type(error) is KeyboardInterrupt
 
 
 def shorten(text, limit):

@@ -72,9 +72,8 @@ class Worker(Server):
             lambda promise, request: owner()._debug(promise, request),
         )
         self._control.start()
-        self._snapshots = Snapshots(
-            adopter, self._descriptors, parts, loop, self._control, self._subshells, self._is_debugged
-        )
+        kept = [*(stream.descriptor for stream in streams.both), *self._descriptors]
+        self._snapshots = Snapshots(adopter, kept, parts, loop, self._control, self._subshells, self._is_debugged)
         self._set_up_process(loops)
         try:
             wanted = os.environ.get("CAPSULE_ENGINE") or "auto"
@@ -198,7 +197,7 @@ class Worker(Server):
     def _end(self, cell):
         parts = self._parts
         parts.streams.follow(self._loop.busy())
-        parts.streams.flush_everything()
+        parts.streams.end()
         parts.executions.end()
 
     def _run_code(self, text, cell):

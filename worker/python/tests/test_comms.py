@@ -1,10 +1,12 @@
 """Comms: messages of a front end to code of cells, and back."""
 
 import json
+import os
 import signal
+import tempfile
 import unittest
 
-from .client import Worker
+from .client import PACKAGE, Worker
 
 # A target that sends back what it gets.
 _ECHO = """
@@ -179,6 +181,19 @@ class Comms(unittest.TestCase):
         cell = self.run_cell("import comm\nc = comm.create_comm(target_name='t')")
         self.assertEqual("True", self.run_cell("c.comm_id in comm.get_comm_manager().comms").result())
         self.assertEqual(["open"], [kind for kind, *_ in self.said(cell)])
+
+    def test_a_folder_of_the_notebook_may_have_the_name_of_a_package_that_is_not_there(self):
+        """A folder without __init__.py has no loader, which its import failed for: 'NoneType' object has no attribute
+        'exec_module'.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            os.mkdir(os.path.join(folder, "comm"))
+            with open(os.path.join(folder, "comm", "utils.py"), "w") as file:
+                file.write("answer = 42")
+            # Without the packages of the site, among which there may be one of that name.
+            with Worker(folder=folder, arguments=["-S", PACKAGE + "/__main__.py"], environment={"CAPSULE_ENGINE": "plain"}) as worker:
+                cell = worker.run("from comm import utils\nutils.answer")
+                self.assertEqual("42", cell.result(), cell.header)
 
 
 class Revival(unittest.TestCase):

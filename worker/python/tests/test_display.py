@@ -1,10 +1,12 @@
 """What cells show: displays, updates, payloads, figures."""
 
 import os
+import select
+import signal
 import tempfile
 import unittest
 
-from .client import Worker, data, plain
+from .client import DEADLINE_SECONDS, Worker, data, plain
 
 
 class Displays(unittest.TestCase):
@@ -42,6 +44,33 @@ class Displays(unittest.TestCase):
         self.assertFalse(any("end" in event[1] for event in self.worker.events if event[0] == "stdout"))
         self.worker.signal("delivered", id=cell)
         self.assertTrue(self.worker.finish(cell).ok)
+
+    def test_from_a_signals_handler_in_the_midst_of_another_come_after_it(self):
+        """The handler waited for ever until the kernel had its frame, which could only be written when it had returned."""
+        worker = Worker()
+        self.addCleanup(worker.close)
+        worker.run("import signal\nsignal.signal(signal.SIGUSR1, lambda *_: display('handled'))")
+        cell = worker.start("display({'image/png': b'x' * 1_000_000}, raw=True)\nprint('after')")
+        # A part of it is there, and what the pipe does not hold is not: the worker is in the midst of writing it.
+        self.assertTrue(select.select([worker.frames], [], [], DEADLINE_SECONDS)[0])
+        os.kill(worker.pid, signal.SIGUSR1)
+        events = worker.finish(cell).events
+        self.assertEqual([event[0] for event in events], ["display", "display", "stdout"])
+        self.assertEqual(events[1][2][0], b"'handled'")
+
+    def test_from_a_signals_handler_leave_the_wait_for_another_as_it_was(self):
+        """The handler's wait took the answer to the cell's display, for which that waited for ever."""
+        worker = Worker()
+        self.addCleanup(worker.close)
+        worker.run("import signal\nsignal.signal(signal.SIGUSR1, lambda *_: display('handled'))")
+        worker.answers = False
+        cell = worker.start("display(1)\nprint('after')")
+        worker.until(lambda event: event[0] == "display")
+        os.kill(worker.pid, signal.SIGUSR1)
+        worker.until(lambda event: event[0] == "display" and event[2][0] == b"'handled'")
+        for _ in range(2):
+            worker.signal("delivered", id=cell)
+        self.assertEqual(worker.finish(cell).text(), "after\n")
 
     def test_of_data_and_metadata(self):
         code = (

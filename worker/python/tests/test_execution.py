@@ -133,6 +133,22 @@ class Errors(Cells):
         cell = self.fail_cell("class E(Exception):\n    def __str__(self): raise ValueError\nraise E")
         self.assertEqual((cell.ename, cell.header["evalue"]), ("E", "<str() of this E failed>"))
 
+    def test_of_which_the_text_fails_with_what_is_no_exception(self):
+        """It came out of all that told of it, and the kernel waited for the end of the cell for ever."""
+        for base in ("BaseException", "KeyboardInterrupt"):
+            code = f"class E({base}):\n    def __str__(self): raise E\nraise E"
+            with self.subTest(base):
+                self.assertEqual(self.fail_cell(code).ename, "E")
+                self.assertEqual(self.result("1"), "1")
+
+    def test_that_cannot_be_told_at_all_end_their_cell(self):
+        """The same where a cell has broken what tells of errors."""
+        with Worker() as worker:
+            worker.run("from capsule_worker import tracebacks\ntracebacks.describe = None")
+            cell = worker.run("1 / 0")
+            self.assertEqual((cell.ename, cell.ok), ("Untold", False))
+            self.assertEqual(worker.run("1").result(), "1")
+
     def test_as_long_as_a_book_are_shortened(self):
         cell = self.fail_cell("raise ValueError('x' * 50_000_000)")
         self.assertIn("bytes left out", cell.header["evalue"])

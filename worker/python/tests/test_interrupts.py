@@ -2,9 +2,17 @@
 
 import os
 import signal
+import sys
 import unittest
 
 from .client import Worker
+
+# A program that any interrupt ends after its first line. Shells lose one that comes while they start another program, and
+# Python one that comes just before it waits.
+SLEEP = (
+    f"exec {sys.executable} -c 'import signal, time; signal.signal(2, signal.SIG_DFL); "
+    "print(\"now\", flush=True); time.sleep(1000)'"
+)
 
 # Each prints a line when it is about to be stopped.
 FOREVER = {
@@ -13,6 +21,8 @@ FOREVER = {
     "lock": "import threading\nlock = threading.Lock()\nlock.acquire()\nprint('now')\nlock.acquire()",
     "event": "import threading\nprint('now')\nthreading.Event().wait()",
     "subprocess": "import subprocess\nprint('now')\nsubprocess.run(['sleep', '1000'])",
+    "system": f"import os\nos.system({SLEEP!r})",
+    "a loop of programs": f"import os\nwhile True: os.system({SLEEP!r})",
     "await": "import asyncio\nprint('now')\nawait asyncio.sleep(1000)",
     "gather": "import asyncio\nprint('now')\nawait asyncio.gather(asyncio.sleep(1000), asyncio.sleep(1000))",
     "loop in a coroutine": "import asyncio\nawait asyncio.sleep(0)\nprint('now')\nwhile True: pass",
@@ -35,6 +45,28 @@ FOREVER = {
         "class Slow(Exception):\n    def __str__(self):\n        print('now')\n        while True: pass\nraise Slow"
     ),
 }
+
+# A program that answers what it reads, or says that an interrupt has come before that. (Its status may be lost: an interrupt
+# can come between the system's wait() and Python's.)
+TEXT = (
+    "import os, select, signal, sys\n"
+    "heard, tell = os.pipe(); os.set_blocking(tell, False); signal.set_wakeup_fd(tell)\n"
+    "signal.signal(signal.SIGINT, lambda *_: None)\n"
+    "print('now', flush=True)\n"
+    "while True:\n"
+    "    select.select([0, heard], [], [])\n"
+    "    if select.select([heard], [], [], 0)[0]: sys.exit(print('interrupted'))\n"
+    "    if not os.read(0, 1): sys.exit(0)\n"
+    "    print('read', flush=True)"
+)
+PROGRAM = (
+    "import subprocess, sys\n"
+    "def begin(**options):\n"
+    f"    return subprocess.Popen([sys.executable, '-c', {TEXT!r}], stdin=subprocess.PIPE, bufsize=0, **options)"
+)
+# Begins one that nobody but the cell hears, and makes it answer.
+BEGIN = "program = begin(stdout=subprocess.PIPE); program.stdout.readline()"
+ANSWER = "program.stdin.write(b'?'); line = program.stdout.readline(); program.kill(); program.communicate(); line"
 
 
 class Interrupts(unittest.TestCase):
@@ -72,6 +104,61 @@ class Interrupts(unittest.TestCase):
         os.kill(self.worker.pid, signal.SIGURG)
         self.assertEqual(self.worker.finish(cell).ename, "KeyboardInterrupt")
         self.assertTrue(self.worker.run("sys.setswitchinterval(0.005)").ok)
+
+    def test_reach_the_programs_that_cells_have_started(self):
+        """The worker alone heard of them: `p.wait()` ended, the program ran on and printed under later cells; and system(),
+        which ignores the signal while it waits for its program, ended by the worker's death only.
+        """
+        self.worker.run(PROGRAM)
+        for ending in ("program.wait()", "while True: pass"):
+            with self.subTest(ending):
+                cell = self.worker.start("program = begin()\n" + ending)
+                self.worker.until_text("now\n")
+                self.worker.signal("cancel", id=cell)
+                done = self.worker.finish(cell)
+                self.assertEqual(done.ename, "KeyboardInterrupt")
+                after = self.worker.run("program.stdin.close(); program.wait()")
+                self.assertIn("interrupted\n", done.text() + after.text())
+
+    def test_reach_no_program_that_has_left_the_group(self):
+        self.worker.run(PROGRAM)
+        self.worker.run(BEGIN.replace("begin(", "begin(start_new_session=True, "))
+        cell = self.worker.start("other = begin(); other.wait()")
+        self.worker.until_text("now\n")
+        self.worker.signal("cancel", id=cell)
+        done = self.worker.finish(cell)
+        after = self.worker.run("other.stdin.close(); other.wait()")
+        self.assertIn("interrupted\n", done.text() + after.text())
+        self.assertEqual(self.worker.run(ANSWER).result(), r"b'read\n'")
+
+    def test_of_questions_reach_no_program(self):
+        slow = "class Slow:\n    def __dir__(self):\n        print('now')\n        while True: pass\nslow = Slow()"
+        # Where IPython asks in a thread, that goes on for ever.
+        with Worker() as worker:
+            worker.run(PROGRAM)
+            worker.run(BEGIN)
+            worker.run(slow)
+            worker.send(worker.requests, {"open": "complete", "id": "slow", "cursor": 5}, b"slow.")
+            worker.until_text("now\n")
+            worker.signal("cancel", id="slow")
+            worker.until(lambda event: event[0] == "settle")
+            self.assertEqual(worker.run(ANSWER).result(), r"b'read\n'")
+
+    def test_raise_once_though_programs_hear_of_them_too(self):
+        code = (
+            "import os\n"
+            "try:\n"
+            f"    os.system({SLEEP!r})\n"
+            "except KeyboardInterrupt:\n"
+            "    n = 0\n"
+            "    while n < 1_000_000: n += 1\n"
+            "n"
+        )
+        for _ in range(10):
+            cell = self.worker.start(code)
+            self.worker.until_text("now\n")
+            self.worker.signal("cancel", id=cell)
+            self.assertEqual(self.worker.finish(cell).result(), "1000000")
 
     def test_show_where_the_cell_was(self):
         sleeping = (

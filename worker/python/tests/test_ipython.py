@@ -318,6 +318,15 @@ class Programs(Cells):
         self.assertEqual(self.run_cell(f"!pgrep -cf '^{sleep}'").text(), "0\n")
 
 
+class Guis(Cells):
+    def test_that_are_drawn_by_the_front_end_need_no_loop(self):
+        # With IPython before 8.24, or matplotlib before 3.9, `%matplotlib widget` asks for a loop of this name, and failed.
+        for name in ("widget", "ipympl", "notebook", "nbagg", "webagg", "inline", "agg", "asyncio", None):
+            with self.subTest(name):
+                self.run_cell(f"get_ipython().enable_gui({name!r})")
+        self.assertEqual(self.worker.run("get_ipython().enable_gui('qt')").ename, "UsageError")
+
+
 class Loop(Cells):
     def test_takes_tasks_of_cells_that_are_not_asynchronous(self):
         # In other kernels all cells run in the loop.
@@ -428,6 +437,45 @@ class History(Cells):
             worker.count = 7
             worker.run("'eight'")
             self.assertEqual(worker.run("In[8], Out[8], In[3], len(In)").result(), "(\"'eight'\", 'eight', '', 10)")
+
+
+class ScriptMagics(unittest.TestCase):
+    def setUp(self):
+        self.worker = Worker(environment={"CAPSULE_ENGINE": "ipython"}, supervised=True)
+        self.addCleanup(self.worker.close)
+
+    def run_kept(self, code):
+        cell = self.worker.start(code)
+        self.assertTrue(self.worker.finish(cell).ok)
+        return self.worker.kept(cell)
+
+    def said(self):
+        return self.worker.run("said").result()
+
+    def test_leave_no_thread_that_prevents_snapshots(self):
+        """After the first `%%bash` there was none for the rest of the session: IPython has a thread wait for the next."""
+        for word in ("one", "two"):
+            self.run_kept(f"%%bash --out said\necho {word}")
+            self.assertEqual(repr(word + "\n"), self.said())
+        snapshot = self.run_kept("import os")
+        self.worker.start("os._exit(3)")
+        self.worker.died(self.worker.hello["pid"])
+        self.worker.wake(snapshot)
+        self.run_kept("%%bash --out said\necho three")
+        self.assertEqual(repr("three\n"), self.said())
+
+    def test_in_the_background_are_left_alone_until_nobody_reads_of_them(self):
+        worker = self.worker
+        for code in ("%%bash --bg --out said --proc program\necho heard", "await program.wait();"):
+            cell = worker.start(code)
+            self.assertTrue(worker.finish(cell).ok)
+        worker.send(worker.requests, {"open": "snapshot", "id": "s"})
+        settle = worker.until(lambda event: event[0] == "settle")
+        self.assertEqual("s", settle[1].get("reject"))
+        self.assertRegex(settle[1]["evalue"], "a thread is running")
+        read = worker.run("(await said.read()).decode()")
+        self.assertEqual(repr("heard\n"), read.result(), read.header)
+        self.run_kept("del said, program")
 
 
 class Payloads(Cells):

@@ -123,10 +123,6 @@ class Lifecycle(unittest.TestCase):
             with self.subTest(code):
                 self.assertEqual(self.ended(worker), 1)
                 self.assertEqual(worker.events, [])
-        worker = self.worker()
-        worker.run("import os\nos.close(1)\nos.close(2)")
-        worker.start("print(1)")
-        self.assertEqual(self.ended(worker), 1)
 
     def test_garbage_on_requests_or_control_ends_it_with_a_message(self):
         for channel in ("requests", "control"):

@@ -55,6 +55,12 @@ class Results(OnIPython, test_execution.Results):
     pass
 
 
+class Errors(OnIPython, test_execution.Cells):
+    # The others look at tracebacks.
+    test_of_which_the_text_fails = test_execution.Errors.test_of_which_the_text_fails_with_what_is_no_exception
+    test_that_cannot_be_told = test_execution.Errors.test_that_cannot_be_told_at_all_end_their_cell
+
+
 class Names(OnIPython, test_execution.Names):
     # What IPython itself does with these, it does.
     test_are_untouched_by_silent_and_unstored_cells = None

@@ -1,8 +1,21 @@
 """Text: its order, its owner, and that none is lost."""
 
+import os
+import select
+import tempfile
+import threading
+import time
 import unittest
+from contextlib import nullcontext
+from types import SimpleNamespace
+from unittest.mock import patch
 
-from .client import Worker
+from capsule_worker import frames
+from capsule_worker.connection import Connection
+from capsule_worker.executions import Execution, crowding
+from capsule_worker.late import LateText
+
+from .client import DEADLINE_SECONDS, Worker
 
 
 class Order(unittest.TestCase):
@@ -51,6 +64,14 @@ class Order(unittest.TestCase):
         code = "from sys import stderr, stdout\nstdout.fileno(), stdout.isatty(), stdout.encoding, stdout.name"
         self.assertEqual(self.worker.run(code).result(), "(1, False, 'utf-8', '<stdout>')")
         self.assertEqual(self.worker.run("stderr.fileno()").result(), "2")
+
+
+def tick(worker, buffering):
+    """Returns when the worker has acted on it."""
+    worker.signal("flush", buffering=buffering)
+    # It is acted on before more is read, but after all that was read with it: the first question may have been.
+    for _ in range(2):
+        worker.ask("is_complete", "1", subshell="s0")
 
 
 class Buffering(unittest.TestCase):
@@ -106,6 +127,92 @@ class Buffering(unittest.TestCase):
             self.assertEqual(worker.run("print('back')").text(), "back\n")
             self.assertEqual(worker.run("with __import__('contextlib').redirect_stdout(None): print(1)").events, [])
 
+    def test_a_stream_that_a_cell_has_broken_costs_no_more_than_its_own_output(self):
+        """The control thread failed when it was to buffer in blocks, and with it the worker ended."""
+        for broken in (
+            "sys.stdout = io.TextIOWrapper(sys.stdout.detach(), 'utf-8')",
+            "sys.stdout.buffer.close()",
+            "sys.stdout.flush = None",
+        ):
+            with self.subTest(broken), Worker() as worker:
+                cell = worker.start(
+                    f"import io, sys, threading\n{broken}\nprint('broken', file=sys.stderr)\nthreading.Event().wait()"
+                )
+                worker.until_text("broken", "stderr")
+                tick(worker, "block")
+                tick(worker, "line")
+                worker.signal("cancel", id=cell)
+                self.assertEqual(worker.finish(cell).ename, "KeyboardInterrupt")
+                worker.run("sys.stdout = sys.__stdout__; vars(sys.stdout).pop('flush', None);")
+                self.assertEqual(worker.run("print('whole')").text(), "whole\n")
+
+    def test_a_pipe_that_a_cell_does_not_want_to_wait_for_is_waited_for(self):
+        """The same where it was full: what the stream held did not go into it at once."""
+        with Worker() as worker:
+            cell = worker.start(
+                "import os, sys, threading\n"
+                "print('x' * 6_000, end='')\n"
+                "os.set_blocking(1, False)\n"
+                "try:\n"
+                "    while True: os.write(1, b'y' * 4_096)\n"
+                "except BlockingIOError: print('full', file=sys.stderr)\n"
+                "threading.Event().wait()"
+            )
+            # Nobody else reads it now, so that one page is free, and no more.
+            del worker._open[worker.out]
+            worker.until_text("full", "stderr")
+            written = os.read(worker.out, 4_096)
+            worker.signal("flush", buffering="block")
+            deadline = time.monotonic() + DEADLINE_SECONDS
+            flags = os.O_NONBLOCK
+            while flags & os.O_NONBLOCK:
+                self.assertLess(time.monotonic(), deadline)
+                with open(f"/proc/{worker.pid}/fdinfo/1") as file:
+                    flags = next(int(line.split()[1], 8) for line in file if line.startswith("flags"))
+            worker._open[worker.out] = "stdout"
+            worker.signal("cancel", id=cell)
+            done = worker.finish(cell)
+            self.assertEqual(done.ename, "KeyboardInterrupt")
+            self.assertEqual((written + done.text().encode()).count(b"y") % 4_096, 0)
+
+    def test_descriptors_that_a_cell_closes_do_not_become_a_file_for_prints(self):
+        """The next file that was opened got the number, and all that was printed."""
+        with tempfile.TemporaryDirectory() as folder, Worker(folder=folder) as worker:
+            cell = worker.run(
+                "import io, os, subprocess, sys\n"
+                "with io.open(sys.stdout.fileno(), 'w') as out: out.write('through it\\n')\n"
+                "file = io.open('data', 'w')\n"
+                "print('printed', file.fileno())\n"
+                "os.close(2)\n"
+                "print('told', file=sys.stderr)\n"
+                "print(sys.stdout.fileno(), sys.stdout.buffer.fileno(), sys.stderr.fileno())\n"
+            )
+            self.assertEqual((cell.text(), cell.text("stderr")), ("through it\nprinted 1\n1 1 2\n", "told\n"))
+            cell = worker.run("print('more'); file.close()")
+            self.assertEqual(cell.text(), "more\n")
+            # And what is closed when a cell ends is there again for programs.
+            cell = worker.run("print('still'); os.system('echo program; echo error >&2');")
+            self.assertEqual((cell.text(), cell.text("stderr")), ("still\nprogram\n", "error\n"))
+            with open(os.path.join(folder, "data")) as file:
+                self.assertEqual(file.read(), "")
+
+    def test_what_a_cell_does_with_a_descriptor_is_for_programs(self):
+        """As in ipykernel: only a forked child has nothing else to write to."""
+        with tempfile.TemporaryDirectory() as folder, Worker(folder=folder) as worker:
+            cell = worker.run(
+                "import os, sys\n"
+                "kept = os.dup(1)\n"
+                "file = os.open('log', os.O_WRONLY | os.O_CREAT)\n"
+                "os.dup2(file, 1)\n"
+                "print('printed'); os.system('echo program')\n"
+                "child = os.fork()\n"
+                "if not child: print('child'); sys.exit()\n"
+                "os.waitpid(child, 0); os.dup2(kept, 1); os.system('echo back');"
+            )
+            self.assertEqual(cell.text(), "printed\nback\n")
+            with open(os.path.join(folder, "log")) as file:
+                self.assertEqual(file.read(), "program\nchild\n")
+
 
 class LateOutput(unittest.TestCase):
     """Output of code that outlives its cell is that cell's."""
@@ -153,16 +260,15 @@ class LateOutput(unittest.TestCase):
         shown = [header for header, _ in second.emitted("display")]
         self.assertEqual([(header["id"], "ack" in header) for header in shown], [(first, False)])
 
-    def test_of_threads_while_no_cell_runs(self):
+    def begin_late(self, *lines):
+        """Starts a thread with these lines in a cell, which ends; then has it go on. Returns the id of the cell."""
         first = self.worker.start(
-            "import os, threading\n"
+            "import os, sys, threading\n"
             "def work():\n"
-            "    os.read(gate, 1)\n"
-            "    print('late')\n"
-            "    print('part', end='', flush=True)\n"
-            "gate, opener = os.pipe()\n"
-            "threading.Thread(target=work).start()\n"
-            "os.dup2(opener, 99)"
+            "    os.read(gate, 1)\n" + "".join(f"    {line}\n" for line in lines) + "gate, opener = os.pipe()\n"
+            "thread = threading.Thread(target=work)\n"
+            "thread.start()\n"
+            "os.dup2(opener, 99);"
         )
         self.worker.finish(first)
         self.worker.send(self.worker.requests, {"open": "complete", "id": "q", "cursor": 0}, b"")
@@ -170,8 +276,60 @@ class LateOutput(unittest.TestCase):
         # Opens the gate without a cell.
         with open(f"/proc/{self.worker.pid}/fd/99", "wb", buffering=0) as opener:
             opener.write(b"x")
+        return first
+
+    def test_of_threads_while_no_cell_runs(self):
+        first = self.begin_late("print('late')", "print('part', end='', flush=True)")
         self.worker.until(lambda event: event[0] == "stream" and event[2] == [b"part"])
         self.assertEqual(self.streams(self.worker.events), {(first, "stdout"): "late\npart"})
+
+    def test_a_flood_of_lines_is_whole_and_few_frames(self):
+        """Each line was a frame: 100 times dearer than a print, and there may be only a million of them."""
+        first = self.begin_late("for n in range(100_000): print(n)", "print('end', file=sys.stderr)")
+        self.worker.until(lambda event: event[0] == "stream" and b"end" in event[2][0])
+        text = "".join(f"{n}\n" for n in range(100_000))
+        late = self.streams(self.worker.events)
+        self.assertEqual(late, {(first, "stdout"): text, (first, "stderr"): "end\n"})
+        self.assertLess(len(self.worker.events), 2_000)
+
+    def test_no_line_is_one_too_many(self):
+        """print() raised when it had been called a million times, and what the thread would have printed was lost."""
+        self.worker.run("from capsule_worker import executions; executions._MAX_FRAMES = 10;")
+        first = self.begin_late("for n in range(200): print(n, flush=True); threading.Event().wait(0.0001)")
+        second = self.worker.run("thread.join()")
+        text = "".join(f"{n}\n" for n in range(200))
+        self.assertEqual(self.streams([*self.worker.events, *second.events]), {(first, "stdout"): text})
+
+    def test_lines_come_without_another_that_pushes_them(self):
+        first = self.begin_late("for n in range(5): print(n)", "threading.Event().wait()")
+        self.worker.until(lambda event: event[0] == "stream" and b"4\n" in event[2][0])
+        self.assertEqual(self.streams(self.worker.events), {(first, "stdout"): "0\n1\n2\n3\n4\n"})
+
+    def test_keeps_its_order_with_what_is_shown(self):
+        """The beginning of a line came after what was shown after it."""
+        first = self.begin_late("for n in range(5): print(n); print(n, end=''); display(n)", "display('end')")
+        self.worker.until(lambda event: event[0] == "display" and event[2][0] == b"'end'")
+        told = [event[2][0].decode() for event in self.worker.events if event[1]["id"] == first]
+        self.assertEqual("".join(told), "".join(f"{n}\n{n}{n}" for n in range(5)) + "'end'")
+
+    def test_what_is_held_is_sent_by_one_process_only(self):
+        with Worker(supervised=True) as worker:
+            first = worker.start(
+                "import asyncio, os\n"
+                "from capsule_worker import late\n"
+                "late._PAUSE_SECONDS = 1_000\n"
+                "asyncio.get_event_loop().call_later(0, lambda: [print(n) for n in range(5)])\n"
+                "None"
+            )
+            worker.until(lambda event: event[0] == "stream")
+            worker.send(worker.requests, {"open": "snapshot", "id": "s"})
+            snapshot = worker.kept(first)
+            worker.start("os._exit(3)")
+            self.assertEqual(3, worker.died(worker.hello["pid"]))
+            worker.wake(snapshot)
+            last = worker.run("print('next')")
+            self.assertEqual(last.text(), "next\n")
+            self.assertEqual(self.streams(last.events), {(first, "stdout"): "0\n1\n2\n3\n4\n"})
 
     def test_of_pools_is_of_the_cell_that_submitted(self):
         first = self.worker.start(
@@ -236,3 +394,115 @@ class LateOutput(unittest.TestCase):
         self.assertTrue(text.startswith("Task exception was never retrieved\n"), text)
         self.assertIn("Cell In[1], line 3, in fail\n", text)
         self.assertEqual(second.text("stderr"), "")
+
+
+class InOneProcess(unittest.TestCase):
+    """What becomes of frames and late text on their way into a pipe, without a worker."""
+
+    def setUp(self):
+        self.out, descriptor = os.pipe()
+        for end in (self.out, descriptor):
+            self.addCleanup(os.close, end)
+        self.descriptor = descriptor
+        self.connection = Connection(descriptor, SimpleNamespace(shield=nullcontext()))
+        self.late = LateText(self.connection, SimpleNamespace(begun=1, any_running=lambda: True))
+        self.late.wake = lambda: None
+        self.execution = Execution.without_code({"id": "e1"})
+
+    def read(self):
+        """The texts of the frames that are in the pipe."""
+        parser = frames.Parser()
+        while select.select([self.out], [], [], 0)[0]:
+            parser.feed(os.read(self.out, 1 << 16))
+        texts = []
+        while frame := parser.take():
+            texts.append(bytes(frame[1][0]).decode())
+        return texts
+
+    def offer(self):
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while self.late.seconds_left():
+            self.assertLess(time.monotonic(), deadline)
+        self.late.offer()
+
+    def test_waits_for_nobody_and_loses_nothing(self):
+        """It has to hear of interrupts, also when nobody reads what is said or another thread is saying something."""
+        text = "x" + "\u20ac" * 2_000
+        self.late.add("stdout", self.execution, text)
+        os.set_blocking(self.descriptor, False)
+        with self.assertRaises(BlockingIOError):
+            while True:
+                os.write(self.descriptor, bytes(4_096))
+        os.set_blocking(self.descriptor, True)
+        self.offer()
+        self.assertIsNotNone(self.late.seconds_left())
+        while select.select([self.out], [], [], 0)[0]:
+            os.read(self.out, 1 << 16)
+        held, over = threading.Event(), threading.Event()
+
+        def hold():
+            with self.connection._lock:
+                held.set()
+                over.wait()
+
+        other = threading.Thread(target=hold)
+        other.start()
+        held.wait()
+        self.offer()
+        self.assertEqual(self.read(), [])
+        over.set()
+        other.join()
+        self.late.add("stdout", self.execution, "end")
+        self.offer()
+        told = self.read()
+        self.assertEqual((len(told), "".join(told)), (2, text + "end"))
+        self.assertIsNone(self.late.seconds_left())
+
+    def test_a_signals_handler_may_send_before_and_after_another_frame(self):
+        """It waited for the lock that its own thread had: on Python 3.9 one came there in some thousand."""
+        test, connection, lock = self, self.connection, self.connection._lock
+        handled = []
+
+        class Lock:
+            def handle(self):
+                if len(handled) < 2:
+                    handled.append(True)
+                    connection.send({"emit": "stream"}, [b"handled"])
+
+            def __enter__(self):
+                test.assertTrue(lock.acquire(timeout=DEADLINE_SECONDS))
+                self.handle()
+
+            def __exit__(self, *_):
+                self.handle()
+                lock.release()
+
+        connection._lock = Lock()
+        connection.send({"emit": "stream"}, [b"cell"])
+        self.assertEqual(self.read().count("cell"), 1)
+        self.assertEqual(len(handled), 2)
+
+    def test_what_is_longer_than_a_frame_becomes_several(self):
+        self.connection.buffers_limit = 1_000
+        self.late.add("stdout", self.execution, "\u20ac" * 1_000 + "\n")
+        self.assertEqual([len(text.encode()) for text in self.read()], [999, 999, 999, 4])
+
+    def test_comes_at_once_or_with_what_comes_soon_after(self):
+        lines = [f"{number}\n" for number in range(100)]
+        with patch("capsule_worker.late.monotonic", return_value=7.0) as now:
+            for line in lines:
+                self.late.add("stdout", self.execution, line)
+            self.late.add("stderr", self.execution, "other\n")
+            # Nothing of a few lines may be lost when the process ends by them.
+            self.assertEqual(self.read(), lines[:20])
+            self.assertLess(self.late.seconds_left(), 0.011)
+            now.return_value = 7.02
+            self.late.offer()
+        self.assertEqual(self.read(), ["".join(lines[20:]), "other\n"])
+
+    def test_frames_become_rarer_before_they_are_too_many(self):
+        self.assertAlmostEqual(crowding(1), 1, 3)
+        self.assertAlmostEqual(crowding(495_000), 2)
+        # What may still be sent of it then is less than what the kernel takes.
+        self.assertEqual(crowding(990_000), 10_000)
+        self.assertEqual(crowding(2_000_000), 10_000)

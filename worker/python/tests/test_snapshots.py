@@ -2,11 +2,13 @@
 
 import os
 import signal
+import tempfile
 import time
 import unittest
 from pathlib import Path
 
 from .client import Worker
+from .test_interrupts import SLEEP
 
 SETUP = """
 import io, os, random, sys, tempfile
@@ -20,6 +22,41 @@ double = lambda n: 2 * n
 file = open(tempfile.mkstemp()[1], 'w+'); file.write('one\\ntwo\\nthree\\n'); file.seek(0); line = file.readline()
 random.seed(7)
 """
+
+# What of tqdm has a thread.
+TQDM = {
+    "__init__": "from .std import tqdm",
+    "_monitor": (
+        "import atexit, threading\n"
+        "class TMonitor(threading.Thread):\n"
+        "    def __init__(self, tqdm_cls, sleep_interval):\n"
+        "        super().__init__(name='tqdm_monitor', daemon=True)\n"
+        "        self.tqdm_cls, self.sleep_interval, self.was_killed = tqdm_cls, sleep_interval, threading.Event()\n"
+        "        atexit.register(self._atexit_signal)\n"
+        "        self.start()\n"
+        "    def _atexit_signal(self): self.was_killed.set()\n"
+        "    def run(self):\n"
+        "        killed = self.was_killed\n"
+        "        while not killed.wait(self.sleep_interval):\n"
+        "            with self.tqdm_cls.get_lock(): self.tqdm_cls._instances.copy()\n"
+        "    def report(self): return not self.was_killed.is_set()\n"
+    ),
+    "std": (
+        "import threading, weakref\n"
+        "from ._monitor import TMonitor\n"
+        "class tqdm:\n"
+        "    monitor, Monitor, _instances, _lock = None, TMonitor, weakref.WeakSet(), threading.RLock()\n"
+        "    def __init__(self, iterable):\n"
+        "        self.iterable = iterable\n"
+        "        self._instances.add(self)\n"
+        "        if self.monitor is None or not self.monitor.report(): type(self).monitor = TMonitor(type(self), 10)\n"
+        "    def __iter__(self):\n"
+        "        try: yield from self.iterable\n"
+        "        finally: self._instances.remove(self)\n"
+        "    @classmethod\n"
+        "    def get_lock(cls): return cls._lock\n"
+    ),
+}
 LOOK = "[next(half), point.x, double(4), file.readline(), random.random()]"
 SEEN = "[2, 3, 8, 'two\\n', 0.32383276483316237]"
 
@@ -182,6 +219,30 @@ class Snapshots(unittest.TestCase):
         worker.signal("cancel", id=running)
         self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
 
+    def test_interrupts_reach_programs_and_no_snapshot(self):
+        """Also where a sandbox has no /proc, or one of other numbers, and also after a revival."""
+        worker = self.worker()
+        for hide in ("pass", "def readlink(*_): raise FileNotFoundError\nos.readlink = readlink"):
+            with self.subTest(hide):
+                snapshot = self.run_kept(worker, "import os, subprocess\n" + hide)
+                for _ in range(2):
+                    running = worker.start(f"p = subprocess.Popen({SLEEP!r}, shell=True); p.wait()")
+                    worker.until_text("now\n")
+                    worker.signal("cancel", id=running)
+                    self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
+                    # The interrupt may have cost Python the status, which is 0 then.
+                    self.assertIn(worker.run("p.wait()").result(), ("-2", "0"))
+                    running = worker.start(f"os.system({SLEEP!r})")
+                    worker.until_text("now\n")
+                    worker.signal("cancel", id=running)
+                    self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
+                    self.assertEqual(self.live, os.getpgid(self.live))
+                    # All that comes to a snapshot stays there to be seen.
+                    status = dict(line.split(":") for line in Path(f"/proc/{snapshot}/status").read_text().splitlines())
+                    self.assertFalse(int(status["ShdPnd"], 16) & 1 << signal.SIGINT - 1)
+                    self.crash(worker)
+                    self.revive(worker, snapshot)
+
     def test_asynchronous_cells_work_after_a_revival(self):
         worker = self.worker()
         snapshot = self.run_kept(worker, "import asyncio, os\nloop = asyncio.get_event_loop()\nawait asyncio.sleep(0)")
@@ -216,6 +277,17 @@ class Snapshots(unittest.TestCase):
         worker = self.worker()
         self.run_kept(worker, "import os; out, into = os.pipe(); os.write(into, b'x')")
         self.assertEqual("(b'x', b'')", worker.run("os.close(into); (os.read(out, 1), os.read(out, 1))").result())
+
+    def test_a_lock_ends_with_the_file_though_a_snapshot_had_a_copy(self):
+        """The lock is the open file's, which the copies kept open: a cell that locked the file anew waited for ever."""
+        worker = self.worker()
+        with tempfile.TemporaryDirectory() as folder:
+            begun = worker.start(f"import fcntl; name = {folder!r} + '/lock'; f = open(name, 'w'); fcntl.flock(f, fcntl.LOCK_EX)")
+            self.assertTrue(worker.finish(begun).ok)
+            self.assertRegex(worker.refused(begun), "a file is locked")
+            again = "g = open(name, 'w'); fcntl.flock(g, fcntl.LOCK_EX | fcntl.LOCK_NB)"
+            self.assertTrue(worker.run("f.close(); " + again).ok)
+            self.run_kept(worker, "g.close()")
 
     def test_why_there_is_none(self):
         worker = self.worker()
@@ -253,6 +325,45 @@ class Snapshots(unittest.TestCase):
         ended = worker.start("C.pthread_cancel(thread); C.pthread_join(thread, None)")
         self.assertTrue(worker.finish(ended).ok)
         worker.kept(ended)
+
+    def worker_with_tqdm(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        os.mkdir(os.path.join(folder.name, "tqdm"))
+        for name, text in TQDM.items():
+            Path(folder.name, "tqdm", name + ".py").write_text(text)
+        return self.worker(folder=folder.name)
+
+    def test_idle_threads_of_libraries_are_ended(self):
+        """After one bar of tqdm, or one `await asyncio.to_thread()`, there was none for the rest of the session."""
+        worker = self.worker_with_tqdm()
+        self.run_kept(worker, "import asyncio, os, threading, time\nfrom tqdm.std import tqdm")
+        for number in range(3):
+            snapshot = self.run_kept(worker, f"for _ in tqdm(range({number})): pass\ntqdm.monitor.is_alive()")
+            snapshot = self.run_kept(worker, f"await asyncio.to_thread(pow, 2, {number})")
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        snapshot = self.run_kept(worker, "for _ in tqdm(range(3)): pass")
+        self.assertEqual("8", worker.run("await asyncio.to_thread(pow, 2, 3)").result())
+        self.run_kept(worker, "len(threading.enumerate())")
+
+    def test_busy_threads_of_libraries_are_left_alone(self):
+        worker = self.worker_with_tqdm()
+        self.run_kept(worker, "import asyncio, threading\nfrom tqdm.std import tqdm\nstop = threading.Event()")
+        for begin, end in (
+            ("bar = iter(tqdm(range(3))); next(bar)", "list(bar)"),
+            # One that waits for a lock, and one that a cell has broken.
+            ("tqdm.get_lock().acquire(); m = tqdm.Monitor(tqdm, 0)", "tqdm.get_lock().release(); m.join()"),
+            ("m = tqdm.Monitor(tqdm, 9); e = m.was_killed; m.was_killed = None", "e.set(); m.join()"),
+            ("task = asyncio.ensure_future(asyncio.to_thread(stop.wait)); await asyncio.sleep(0)",
+             "stop.set(); await task; stop.clear()"),
+            ("work = asyncio.get_event_loop().run_in_executor(None, stop.wait)", "stop.set(); await work"),
+        ):  # fmt: skip
+            with self.subTest(begin):
+                begun = worker.start(begin)
+                self.assertTrue(worker.finish(begun).ok)
+                self.assertRegex(worker.refused(begun), "a thread is running|an asyncio task")
+                self.run_kept(worker, end)
 
     def test_the_next_quiet_moment(self):
         """At the latest before the next cell, which may crash."""

@@ -90,6 +90,16 @@ class Subshells(unittest.TestCase):
         worker.signal("cancel", id=running)
         self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
 
+    def test_an_interrupt_in_it_reaches_no_program(self):
+        worker = self.worker()
+        worker.run("import subprocess; cat = subprocess.Popen(['cat'], stdin=-1, stdout=-1, bufsize=0)")
+        promise = worker.start("print('on', flush=True)\nwhile True: pass", subshell="s1", store_history=False)
+        worker.until(lambda event: event[0] == "stream")
+        worker.signal("cancel", id=promise)
+        self.assertEqual("KeyboardInterrupt", worker.finish(promise).ename)
+        self.assertEqual("b'a'", worker.run("cat.stdin.write(b'a'); cat.stdout.read(1)").result())
+        worker.run("cat.communicate()")
+
     def test_a_cell_that_waits_is_cancelled_before_it_begins(self):
         worker = self.worker()
         first = worker.start(WAIT, subshell="s1", store_history=False)

@@ -85,6 +85,33 @@ class Tracebacks(unittest.TestCase):
         self.assertEqual((told.ename, told.evalue), ("Bad", "<str() of this Bad failed>"))
         self.assertIn("Bad", told.traceback)
 
+    def test_of_exceptions_that_fail_with_what_is_no_exception(self):
+        """It came out of what tells of errors, and then out of whatever told of that: no cell was settled any more."""
+        for base in ("BaseException", "KeyboardInterrupt", "SystemExit"):
+            text = (
+                f"class Bad({base}):\n"
+                "    def __str__(self): raise Bad\n"
+                "    __repr__ = __str__\n"
+                "    __notes__ = property(__str__)\n"
+                "raise Bad"
+            )
+            with self.subTest(base):
+                told = run(text)
+                self.assertEqual((told.ename, told.evalue), ("Bad", "<str() of this Bad failed>"))
+                self.assertIn("Bad", told.traceback)
+        told = run(
+            "class Kind(type):\n"
+            "    @property\n"
+            "    def __name__(cls): raise ValueError\n"
+            "class Bad(Exception, metaclass=Kind): pass\n"
+            "raise Bad('text')"
+        )
+        self.assertEqual((told.ename, told.evalue), ("Bad", "text"))
+
+    def test_are_not_waited_for_by_who_interrupts_their_making(self):
+        with self.assertRaises(KeyboardInterrupt):
+            run("class Slow(Exception):\n    def __str__(self): raise KeyboardInterrupt\nraise Slow")
+
     def test_of_recursion_are_short(self):
         told = run("def f():\n    f()\nf()")
         self.assertEqual(told.ename, "RecursionError")

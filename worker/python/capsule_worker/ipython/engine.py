@@ -152,6 +152,12 @@ class IPythonEngine:
             self._expects_async = False
             self._loop.prepare()
 
+    def end_idle_threads(self):
+        """Ends threads that wait for the next cell of their kind, and have nothing to do until then."""
+        from . import magics
+
+        magics.end_script_loop(self._shell)
+
     def complete(self, text, cursor):
         return self._completion.complete(text, cursor)
 

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from functools import wraps
 
 from IPython.core import magic_arguments, page
+from IPython.core.async_helpers import _AsyncIOProxy
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from IPython.core.magics import CodeMagics
 from IPython.core.magics.code import MacroToEdit
 from IPython.utils import openpy
 
-from .. import displays
+from .. import displays, idle
 
 _INSTALLERS = ("pip", "conda", "mamba", "micromamba", "uv")
 _FETCHING = ("install", "download", "wheel", "index", "search", "create", "update", "upgrade", "sync", "add")
@@ -40,6 +41,23 @@ def register(shell):
         for name in _INSTALLERS:
             if name in lines:
                 shell.magics_manager.register_function(_offline(name, lines[name]), "line", name)
+
+
+def end_script_loop(shell):
+    """Ends the loop in which `%%bash` and its kind have run, and its thread: the next begins another. Not where a script runs
+    in the background, or what one has written there may yet be read.
+    """
+    scripts = shell.magics_manager.registry.get("ScriptMagics")
+    loop = getattr(scripts, "event_loop", None)
+    if loop is None or any(process.returncode is None for process in scripts.bg_processes):
+        return
+    if any(type(value) is _AsyncIOProxy for value in list(shell.user_ns.values())):
+        return
+    if idle.end_loop(loop):
+        scripts.event_loop = None
+        # IPython 9 has it end the same loop at the worker's own end.
+        if loop.is_closed() and hasattr(scripts, "stop_event_loop"):
+            scripts.stop_event_loop()
 
 
 def _offline(name, magic):

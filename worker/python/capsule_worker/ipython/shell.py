@@ -36,6 +36,9 @@ except NameError:  # before Python 3.11
     _GROUP = ()
 
 
+# What is named like event loops, but has none of its own that would have to be run.
+_LOOPLESS = (None, "inline", "agg", "asyncio", "notebook", "nbagg", "webagg", "ipympl", "widget")
+
 # Those who count how often they are entered count for all threads.
 _traps = RLock()
 
@@ -205,10 +208,10 @@ def _check(error):
     """Lets an interrupt end the text of an error, if it takes long: IPython would think that the error is broken."""
     try:
         str(error)
-    except KeyboardInterrupt as interrupt:
-        raise _without_context(interrupt)
-    except Exception:
-        pass  # IPython says so
+    except BaseException as failure:
+        if tracebacks.is_interrupt(failure):
+            raise _without_context(failure)
+        # IPython says that it is broken.
 
 
 def _without_context(interrupt):
@@ -416,7 +419,7 @@ class Shell(InteractiveShell):
         self.payload_manager.write_payload({"source": "set_next_input", "text": text, "replace": replace})
 
     def enable_gui(self, gui=None):
-        if gui not in (None, "inline", "agg", "asyncio"):
+        if gui not in _LOOPLESS:
             raise UsageError(
                 f"the event loop of {gui!r} cannot be run: a worker has no screen. Use %matplotlib inline, or a backend "
                 "that draws in the notebook."
