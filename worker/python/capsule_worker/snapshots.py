@@ -159,9 +159,6 @@ class Snapshots:
             return "a child process is open"
         if getitimer(ITIMER_REAL)[0]:
             return "a timer is running (signal.alarm or setitimer)"
-        if not _is_open(1) or not _is_open(2):
-            # The worker ends at the next output, and so would whatever came of the copy.
-            return "a cell has closed descriptor 1 or 2"
         if self._lasting_threads and not self._lasting_threads.isdisjoint(self._native_threads()):
             return _NATIVE_THREADS
         for name in _THREADED:
@@ -390,14 +387,6 @@ def _is_locked(descriptor):
     finally:
         os.close(told)
     return any(line.startswith(b"lock:") and (b" FLOCK " in line or b" OFDLCK " in line) for line in lines)
-
-
-def _is_open(descriptor):
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
 
 
 def _has_children():
