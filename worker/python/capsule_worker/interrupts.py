@@ -117,7 +117,8 @@ class Interrupts:
 
     def _signal_programs(self):
         """Signals what cells have started, as a terminal does: all that is in this process' group."""
-        if self._told is None or os.getpgrp() != os.getpid():
+        # Most cells have started none: that is found out at once, and looking for them takes the time of an interrupt.
+        if self._told is None or os.getpgrp() != os.getpid() or not has_children():
             return
         # C's system() ignores the signal until its program has ended: then it must be known here.
         if self.unheard and getsignal(SIGINT) is self._handler:
@@ -194,6 +195,14 @@ class Interrupts:
         if self.before is not None:
             self.before()
         raise KeyboardInterrupt
+
+
+def has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _others_in_group():

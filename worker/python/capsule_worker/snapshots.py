@@ -26,6 +26,7 @@ from time import perf_counter
 
 from . import frames, idle
 from .imports import standard
+from .interrupts import has_children
 
 # Wakes a snapshot, which has every signal blocked.
 WAKE = SIGUSR1
@@ -155,7 +156,7 @@ class Snapshots:
         busy = self._subshells.objection()
         if busy is not None:
             return busy
-        if _has_children():
+        if has_children():
             return "a child process is open"
         if getitimer(ITIMER_REAL)[0]:
             return "a timer is running (signal.alarm or setitimer)"
@@ -387,11 +388,3 @@ def _is_locked(descriptor):
     finally:
         os.close(told)
     return any(line.startswith(b"lock:") and (b" FLOCK " in line or b" OFDLCK " in line) for line in lines)
-
-
-def _has_children():
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return False
-    return True

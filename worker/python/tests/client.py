@@ -1,6 +1,7 @@
 """A small kernel: starts a real worker over real pipes and speaks the frame protocol with it."""
 
 import atexit
+import itertools
 import json
 import os
 import select
@@ -283,6 +284,17 @@ class Worker:
     def kept(self, after):
         """Waits for the snapshot that shows the state after a cell, and returns its pid."""
         return self.until(lambda event: event[0] == "snapshot" and event[1]["after"] == after)[1]["pid"]
+
+    def kept_soon(self, after):
+        """The same where what stands in its way may be about to end."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        for number in itertools.count():
+            self.send(self.requests, {"open": "snapshot", "id": f"soon-{after}-{number}"})
+            settle = self.until(lambda event: event[0] == "settle")[1]
+            if "resolve" in settle:
+                return self.kept(after)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"there is no snapshot after {after}: {settle}")
 
     def refused(self, after):
         return self.until(lambda event: event[0] == "no_snapshot" and event[1]["after"] == after)[1]["reason"]

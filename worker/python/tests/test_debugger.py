@@ -293,7 +293,7 @@ class Debugging(unittest.TestCase):
         self.dap.ask("disconnect")
         # The thread that has answered may be about to end.
         wait = "import threading\nfor t in threading.enumerate():\n    if t.name == 'capsule-debugger': t.join()"
-        snapshot = worker.kept(worker.run(f"a = 3\n{wait}").header["resolve"])
+        snapshot = worker.kept_soon(worker.run(f"a = 3\n{wait}").header["resolve"])
         worker.start("import os; os._exit(3)")
         worker.died(worker.hello["pid"])
         worker.wake(snapshot)

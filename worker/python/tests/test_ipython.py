@@ -447,7 +447,7 @@ class ScriptMagics(unittest.TestCase):
     def run_kept(self, code):
         cell = self.worker.start(code)
         self.assertTrue(self.worker.finish(cell).ok)
-        return self.worker.kept(cell)
+        return self.worker.kept_soon(cell)
 
     def said(self):
         return self.worker.run("said").result()

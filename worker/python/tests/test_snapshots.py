@@ -74,6 +74,12 @@ class Snapshots(unittest.TestCase):
         self.assertTrue(cell.ok, cell.header)
         return worker.kept(cell.header["resolve"])
 
+    def run_kept_soon(self, worker, code):
+        """The same where a thread may be about to end, or to rest."""
+        cell = worker.run(code)
+        self.assertTrue(cell.ok, cell.header)
+        return worker.kept_soon(cell.header["resolve"])
+
     def crash(self, worker, code="os._exit(3)"):
         worker.start(code)
         return worker.died(self.live)
@@ -226,7 +232,9 @@ class Snapshots(unittest.TestCase):
             with self.subTest(hide):
                 snapshot = self.run_kept(worker, "import os, subprocess\n" + hide)
                 for _ in range(2):
-                    running = worker.start(f"p = subprocess.Popen({SLEEP!r}, shell=True); p.wait()")
+                    # Not before there is a `p`.
+                    running = worker.start(f"p = subprocess.Popen({SLEEP!r}, shell=True, stdout=subprocess.PIPE)\n"
+                                           "print(p.stdout.readline().decode(), end='')\np.wait()")
                     worker.until_text("now\n")
                     worker.signal("cancel", id=running)
                     self.assertEqual("KeyboardInterrupt", worker.finish(running).ename)
@@ -340,12 +348,12 @@ class Snapshots(unittest.TestCase):
         self.run_kept(worker, "import asyncio, os, threading, time\nfrom tqdm.std import tqdm")
         for number in range(3):
             snapshot = self.run_kept(worker, f"for _ in tqdm(range({number})): pass\ntqdm.monitor.is_alive()")
-            snapshot = self.run_kept(worker, f"await asyncio.to_thread(pow, 2, {number})")
+            snapshot = self.run_kept_soon(worker, f"await asyncio.to_thread(pow, 2, {number})")
         self.crash(worker)
         self.revive(worker, snapshot)
         snapshot = self.run_kept(worker, "for _ in tqdm(range(3)): pass")
         self.assertEqual("8", worker.run("await asyncio.to_thread(pow, 2, 3)").result())
-        self.run_kept(worker, "len(threading.enumerate())")
+        self.run_kept_soon(worker, "len(threading.enumerate())")
 
     def test_busy_threads_of_libraries_are_left_alone(self):
         worker = self.worker_with_tqdm()
@@ -363,7 +371,7 @@ class Snapshots(unittest.TestCase):
                 begun = worker.start(begin)
                 self.assertTrue(worker.finish(begun).ok)
                 self.assertRegex(worker.refused(begun), "a thread is running|an asyncio task")
-                self.run_kept(worker, end)
+                self.run_kept_soon(worker, end)
 
     def test_the_next_quiet_moment(self):
         """At the latest before the next cell, which may crash."""
