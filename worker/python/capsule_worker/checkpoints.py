@@ -231,6 +231,7 @@ def reason_of(error):
     try:
         text = str(error)
     except Exception:
+        # Its __str__ fails.
         text = "(its text cannot be had)"
     name = "" if isinstance(error, NotSaved) else type(error).__name__
     return _shortened(": ".join(filter(None, (name, " ".join(text.split())))), _MAX_REASON_CHARS)

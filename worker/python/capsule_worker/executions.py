@@ -69,17 +69,18 @@ class Execution:
         """Counts an encoded frame that is about to be sent. Raises OutputLimit."""
         if self.frames >= _MAX_FRAMES:
             raise OutputLimit(f"one cell cannot show more than {_MAX_FRAMES:,} things; print them, or show fewer")
-        self.check_bytes(parts)
-        self.charge(parts)
+        size = sum(map(len, parts))
+        self.check(size)
+        self.charge(size)
 
-    def check_bytes(self, parts):
-        """Raises OutputLimit."""
-        if self._bytes + sum(map(len, parts)) > _MAX_BYTES:
+    def check(self, size):
+        """Whether a frame of so many bytes may be sent. Raises OutputLimit."""
+        if self._bytes + size > _MAX_BYTES:
             raise OutputLimit(f"one cell cannot show more than {_MAX_BYTES:,} bytes; write them to a file")
 
-    def charge(self, parts):
+    def charge(self, size):
         self.frames += 1
-        self._bytes += sum(map(len, parts))
+        self._bytes += size
 
 
 class Executions:

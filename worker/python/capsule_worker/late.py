@@ -152,8 +152,9 @@ class LateText:
             name, execution, data = taken.popleft()
             data, rest = _cut(data, size)
             frame = self._connection.encode({"emit": "stream", "id": execution.id, "name": name}, [data])
+            sent = sum(map(len, frame))
             try:
-                execution.check_bytes(frame)
+                execution.check(sent)
             except OutputLimit as error:
                 refusal = error
                 continue
@@ -164,12 +165,12 @@ class LateText:
             elif not self._connection.offer(frame):
                 taken.appendleft((name, execution, data))
                 break
-            self._charge(execution, frame)
+            self._charge(execution, sent)
         return refusal
 
-    def _charge(self, execution, frame):
+    def _charge(self, execution, sent):
         """While anything runs, the kernel counts all frames: the more there are, the rarer they become."""
-        execution.charge(frame)
+        execution.charge(sent)
         begun = self._executions.begun
         if begun != self._begun or not self._executions.any_running():
             self._begun, self._frames = begun, 0
