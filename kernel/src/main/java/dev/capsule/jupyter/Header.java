@@ -17,7 +17,9 @@ public record Header(byte[] raw, String msgId, String msgType, String session, O
             throw new WireException("header of %,d bytes; the limit is %,d".formatted(raw.length, MAX_BYTES));
         }
         var header = Json.parse("header", raw);
-        return new Header(raw, header.string("msg_id"), header.string("msg_type"), header.string("session", ""),
+        // Of a thousand requests the header is kept, and what is alike in all only once.
+        return new Header(raw, header.string("msg_id"), header.string("msg_type").intern(),
+                header.string("session", "").intern(),
                 header.optionalString("subshell_id"));
     }
 }

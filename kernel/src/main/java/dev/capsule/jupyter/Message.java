@@ -42,9 +42,9 @@ public record Message(List<byte[]> identities, Header header, byte[] parentHeade
                 parts.subList(5, parts.size()));
     }
 
-    /// The same without content, metadata and buffers: what an answer needs of it.
+    /// The same without parent, content, metadata and buffers: what an answer needs of it.
     public Message head() {
-        return new Message(identities, header, parentHeader, Content.empty(), Content.empty(), List.of());
+        return new Message(identities, header, Content.empty(), Content.empty(), Content.empty(), List.of());
     }
 
     /// The `msg_id` of the message that this one answers; empty when it names none.

@@ -4,11 +4,8 @@ import dev.capsule.digest.NativeDigest;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.ArrayDeque;
 import java.util.Arrays;
-import java.util.HashSet;
 import java.util.Locale;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// Signs and verifies messages: HMAC over the header, parent header, metadata and content bytes as they are on the wire,
@@ -24,10 +21,8 @@ public final class Signer {
     private final boolean signing;
     private final ThreadLocal<Hmac> hmac;
 
-    // Guarded by itself: the replay guard, oldest signature first in the queue. Of each, the first digits are enough: nobody
-    // can make others that begin with the same.
-    private final Set<Long> seen = new HashSet<>();
-    private final ArrayDeque<Long> seenInOrder = new ArrayDeque<>();
+    /// Guarded by itself.
+    private final ReplayGuard replayGuard = new ReplayGuard(REMEMBERED_SIGNATURES);
 
     /// @param scheme `hmac-` and the name of a digest
     /// @param key empty when messages are not signed
@@ -71,17 +66,10 @@ public final class Signer {
         if (!MessageDigest.isEqual(signature, sign(header, parentHeader, metadata, content))) {
             throw new WireException("invalid signature");
         }
-        remember(Long.parseUnsignedLong(new String(signature, 0, REMEMBERED_DIGITS, StandardCharsets.US_ASCII), 16));
-    }
-
-    private void remember(Long signature) {
-        synchronized (seen) {
-            if (!seen.add(signature)) {
+        String digits = new String(signature, 0, REMEMBERED_DIGITS, StandardCharsets.US_ASCII);
+        synchronized (replayGuard) {
+            if (!replayGuard.accepts(Long.parseUnsignedLong(digits, 16))) {
                 throw new WireException("repeated signature");
-            }
-            seenInOrder.add(signature);
-            if (seenInOrder.size() > REMEMBERED_SIGNATURES) {
-                seen.remove(seenInOrder.remove());
             }
         }
     }

@@ -107,9 +107,13 @@ public final class Kernel {
     private void controlReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
             var message = Message.decode(identity, frames, signer);
-            var exchange = new Exchange(message, socket, wire, iopub).open();
+            var exchange = new Exchange(message, socket, wire, iopub);
             try {
                 var request = Request.parse(message);
+                if (!(request instanceof Request.Interrupt)) {
+                    // Whoever interrupts does not wait for that to be said first.
+                    exchange.open();
+                }
                 if (request instanceof Request.AboutSubshells about) {
                     shells.answer(exchange, about);
                 } else {

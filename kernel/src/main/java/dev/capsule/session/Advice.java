@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.BooleanSupplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -83,8 +84,8 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
 
     /// Adds to an error's traceback what its cause in the profile is, if that is one.
     ///
-    /// @param killedForMemory whether a process was ended for the memory of all
-    Outcome.Failed explain(Outcome.Failed failed, boolean killedForMemory) {
+    /// @param killedForMemory whether a process was ended for the memory of all; reads files, so it is asked only when it counts
+    Outcome.Failed explain(Outcome.Failed failed, BooleanSupplier killedForMemory) {
         if (kept == Kept.FREE) {
             return failed;
         }
@@ -103,7 +104,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
         return failed;
     }
 
-    private Optional<String> text(Cause cause, String error, boolean killedForMemory) {
+    private Optional<String> text(Cause cause, String error, BooleanSupplier killedForMemory) {
         return switch (cause) {
             case MEMORY -> Optional.of(raise(Limit.MEMORY));
             case DESCRIPTORS -> Optional.of(raise(Limit.DESCRIPTORS));
@@ -111,7 +112,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
                     + "that have ended and were not waited for)");
             case FILE_SIZE -> Optional.of(raise(Limit.FILE_SIZE));
             case TMP -> Optional.of("if this was in /tmp: " + raise(Limit.TMP));
-            case KILLED -> killedForMemory ? Optional.of(raise(Limit.MEMORY)) : Optional.empty();
+            case KILLED -> killedForMemory.getAsBoolean() ? Optional.of(raise(Limit.MEMORY)) : Optional.empty();
             case NETWORK -> network();
             case FILES -> files(error);
         };

@@ -196,7 +196,7 @@ final class Attendant implements WorkerProcess.Listener {
     void withdrawInputs(Execution execution) {
         List<String> open;
         synchronized (session) {
-            open = List.copyOf(execution.inputs);
+            open = execution.inputs();
         }
         open.forEach(id -> inputs.settle(id, new Settlement.Canceled<>("interrupted")));
     }
@@ -377,7 +377,7 @@ final class Attendant implements WorkerProcess.Listener {
         var execution = active(input.execution());
         try {
             synchronized (session) {
-                execution.inputs.add(input.id());
+                execution.asks(input.id());
             }
             inputs.create(input.id(), Optional.empty(), settlement -> answer(input.id(), settlement));
         } catch (IllegalStateException e) {

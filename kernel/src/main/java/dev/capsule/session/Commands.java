@@ -82,7 +82,7 @@ final class Commands {
                     "the cell was not run, for in a subshell its effects could not be taken"
                             + " back; only %s works there".formatted(Transaction.COMMIT_ALWAYS.wireName()));
         } else {
-            session.start(cell, listener, new Rollback.Never());
+            session.start(cell, listener, Rollback.NEVER);
         }
     }
 
@@ -152,7 +152,7 @@ final class Commands {
 
     private void transact(Transaction policy, Session.Cell cell, ExecutionListener listener) {
         if (policy == Transaction.COMMIT_ALWAYS) {
-            session.start(cell, listener, new Rollback.Never());
+            session.start(cell, listener, Rollback.NEVER);
             return;
         }
         synchronized (session) {

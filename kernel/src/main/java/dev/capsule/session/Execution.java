@@ -1,6 +1,7 @@
 package dev.capsule.session;
 
 import java.util.HashSet;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Future;
@@ -9,6 +10,8 @@ import java.util.concurrent.Future;
 final class Execution {
     /// What becomes of a cell's effects.
     sealed interface Rollback {
+        Rollback NEVER = new Never();
+
         record Never() implements Rollback {}
 
         /// @param to the state before the cell
@@ -47,7 +50,7 @@ final class Execution {
     boolean signalled;
     boolean killed;
     /// The questions that its code has asked of a person.
-    final Set<String> inputs = new HashSet<>();
+    private Set<String> inputs = Set.of();
 
     /// Of the worker's thread, which is also the one that settles an execution with an error.
     boolean errorShown;
@@ -63,5 +66,17 @@ final class Execution {
         this.rollback = rollback;
         this.errand = errand;
         this.attendant = attendant;
+    }
+
+    void asks(String input) {
+        if (inputs.isEmpty()) {
+            // Most ask nothing, and a thousand are remembered.
+            inputs = new HashSet<>();
+        }
+        inputs.add(input);
+    }
+
+    List<String> inputs() {
+        return List.copyOf(inputs);
     }
 }

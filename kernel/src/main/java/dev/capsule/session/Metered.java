@@ -8,8 +8,6 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.atomic.AtomicBoolean;
-import java.util.concurrent.atomic.AtomicLong;
 
 /// An execution's listener that hears no more than the execution may put out. Has the execution stopped when a limit is
 /// exceeded; however it ends then, it has failed for that. Safe for several threads.
@@ -21,11 +19,11 @@ final class Metered implements ExecutionListener {
 
     private final ExecutionListener listener;
     private final Advice advice;
-    private final AtomicLong bytesLeft;
-    private final AtomicBoolean curtailed = new AtomicBoolean();
-    private volatile Runnable stop = () -> {};
 
     // Guarded by this.
+    private Runnable stop = () -> {};
+    private long bytesLeft;
+    private boolean curtailed;
     private Optional<Limit> exceeded = Optional.empty();
     private Advice.Variables variables = Advice.Variables.KEPT;
     private boolean settled;
@@ -33,29 +31,25 @@ final class Metered implements ExecutionListener {
     Metered(ExecutionListener listener, long outputBytes, Advice advice) {
         this.listener = listener;
         this.advice = advice;
-        bytesLeft = new AtomicLong(outputBytes);
+        bytesLeft = outputBytes;
     }
 
     /// @param stop stops the execution; called once
-    void whenExceeded(Runnable stop) {
+    synchronized void whenExceeded(Runnable stop) {
         this.stop = stop;
     }
 
     /// The execution has exceeded a limit and is stopped. Only the first limit counts.
     void exceed(Limit limit) {
-        boolean late;
+        Runnable act;
         synchronized (this) {
             if (exceeded.isPresent()) {
                 return;
             }
             exceeded = Optional.of(limit);
-            late = settled;
+            act = settled ? () -> note("what this cell puts out after its end is not shown any more", limit) : stop;
         }
-        if (late) {
-            note("what this cell puts out after its end is not shown any more", limit);
-        } else {
-            stop.run();
-        }
+        act.run();
     }
 
     /// The execution's worker has ended for a limit: there is nothing left to be stopped.
@@ -80,9 +74,13 @@ final class Metered implements ExecutionListener {
 
     /// A process that the execution has started was ended. It need not notice; so it is said, once.
     void curtailed(Limit limit) {
-        if (curtailed.compareAndSet(false, true)) {
-            note("a process of this cell was ended", limit);
+        synchronized (this) {
+            if (curtailed) {
+                return;
+            }
+            curtailed = true;
         }
+        note("a process of this cell was ended", limit);
     }
 
     private void note(String what, Limit limit) {
@@ -94,9 +92,16 @@ final class Metered implements ExecutionListener {
         listener.stream("stderr", "[Capsule: %s]\n".formatted(text).getBytes(UTF_8));
     }
 
+    /// @return how many bytes could go out before these
+    private synchronized long charge(long bytes) {
+        long left = bytesLeft;
+        bytesLeft -= bytes;
+        return left;
+    }
+
     /// @return whether so many bytes more may go out
     private boolean takes(long bytes) {
-        if (bytesLeft.addAndGet(-bytes) >= 0) {
+        if (charge(bytes) >= bytes) {
             return true;
         }
         exceed(Limit.OUTPUT);
@@ -105,7 +110,7 @@ final class Metered implements ExecutionListener {
 
     @Override
     public void stream(String name, byte[] text) {
-        long left = bytesLeft.getAndAdd(-text.length);
+        long left = charge(text.length);
         if (left >= text.length) {
             listener.stream(name, text);
             return;
@@ -178,6 +183,8 @@ final class Metered implements ExecutionListener {
         Outcome told;
         synchronized (this) {
             settled = true;
+            // It knows the execution, of which no more is kept than late output needs.
+            stop = () -> {};
             told = exceeded.map(limit -> advice.failed(limit, outcome, variables)).orElse(outcome);
         }
         listener.settled(told);

@@ -262,7 +262,7 @@ public final class Session {
         requireNoneRunning(subshell);
         attendant.comms().said(request.kind(), request.commId(), request.target());
         var unseen = new Cell(subshell, request.request(), "", 0, true, false, false, Map.of(), Optional.empty());
-        begin(attendant, Task.COMM, unseen, listener, new Rollback.Never(), Optional.empty(),
+        begin(attendant, Task.COMM, unseen, listener, Rollback.NEVER, Optional.empty(),
                 id -> to(subshell, request.frame(id)));
         return true;
     }
@@ -300,7 +300,7 @@ public final class Session {
     }
 
     private void begin(Attendant attendant, Cell cell, ExecutionListener listener, Errand errand) {
-        begin(attendant, Task.CELL, cell, listener, new Rollback.Never(), Optional.of(errand), errand::request);
+        begin(attendant, Task.CELL, cell, listener, Rollback.NEVER, Optional.of(errand), errand::request);
     }
 
     private void begin(Attendant attendant, Task task, Cell cell, ExecutionListener listener, Rollback rollback,
@@ -713,6 +713,6 @@ public final class Session {
         synchronized (this) {
             worker = attendant.worker();
         }
-        return advice.explain(failure, worker.filter(WorkerProcess::killedForMemory).isPresent());
+        return advice.explain(failure, () -> worker.filter(WorkerProcess::killedForMemory).isPresent());
     }
 }

@@ -46,6 +46,8 @@ final class Supervisor {
 
     // Guarded by this.
     private Optional<Integer> live = Optional.empty();
+    /// The same by the number that it has for the kernel, once that is known.
+    private Optional<Long> livePid = Optional.empty();
     /// The processes from the worker's outermost to the supervisor, which is the last; empty when there is none.
     private List<Long> chain = List.of();
     /// The oldest first, with the numbers that they have for the kernel, once these are known.
@@ -115,6 +117,7 @@ final class Supervisor {
     /// @param pid of the process that runs the cells from now on
     synchronized void serves(int pid) {
         live = Optional.of(pid);
+        livePid = Optional.empty();
         dueNanos = OptionalLong.empty();
         waking.ifPresent(this::rank);
         waking = Optional.empty();
@@ -152,17 +155,25 @@ final class Supervisor {
         }
     }
 
-    /// Finds out which processes the snapshots are: the supervisor has adopted them.
+    /// Finds out which processes the snapshots are, and which the live one: they are children of the supervisor's.
     private void find() {
         if (chain.isEmpty() || !snapshots.containsValue(Optional.<Long>empty())) {
             return;
         }
         var known = new HashSet<>(snapshots.values());
+        known.add(livePid);
         for (long pid : ProcessTree.children(chain.getLast())) {
             if (!known.contains(Optional.of(pid))) {
-                ProcessTree.innerPid(pid)
-                        .ifPresent(inner -> snapshots.computeIfPresent(inner, (_, _) -> Optional.of(pid)));
+                ProcessTree.innerPid(pid).ifPresent(inner -> found(inner, pid));
             }
+        }
+    }
+
+    private void found(int inner, long pid) {
+        if (live.filter(each -> each == inner).isPresent()) {
+            livePid = Optional.of(pid);
+        } else {
+            snapshots.computeIfPresent(inner, (_, _) -> Optional.of(pid));
         }
     }
 
@@ -190,6 +201,7 @@ final class Supervisor {
             return false;
         }
         live = Optional.empty();
+        livePid = Optional.empty();
         dueNanos = OptionalLong.empty();
         return true;
     }
@@ -210,6 +222,16 @@ final class Supervisor {
             }
         });
         return live.isPresent();
+    }
+
+    /// Has what runs in the live process make way for what reads its frames, by SIGURG. That goes there at once where its
+    /// number is known: should it be another's by now, that ignores the signal, unless it expects it at any time.
+    synchronized void hasten() {
+        if (livePid.isPresent()) {
+            Posix.kill(livePid.get(), Posix.SIGURG);
+        } else {
+            boolean _ = signal(Posix.SIGURG);
+        }
     }
 
     /// Ends the live process, whose end is then to be reported.

@@ -287,8 +287,7 @@ public final class WorkerProcess {
             case Frame.Cancel(var id) -> {
                 boolean told = control.write(bytes);
                 if (running.filter(id::equals).isPresent()) {
-                    // What runs the cell is to make way for what reads this.
-                    boolean _ = supervisor.signal(Posix.SIGURG);
+                    supervisor.hasten();
                 }
                 yield told;
             }

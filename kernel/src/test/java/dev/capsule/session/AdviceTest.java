@@ -8,6 +8,7 @@ import dev.capsule.policy.Profile;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import org.junit.jupiter.api.Assertions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -27,7 +28,7 @@ class AdviceTest {
     /// @return the line that is added; empty when none is
     private static String hint(String ename, String evalue, String line) {
         var before = error(ename, evalue, line);
-        var after = advice(Profile.DEFAULT, Advice.Kept.SANDBOXED).explain(before, false);
+        var after = advice(Profile.DEFAULT, Advice.Kept.SANDBOXED).explain(before, () -> false);
         assertEquals(before.traceback(), after.traceback().subList(0, before.traceback().size()));
         return after.traceback().size() == before.traceback().size() ? "" : after.traceback().getLast();
     }
@@ -62,9 +63,16 @@ class AdviceTest {
     @Test
     void aChildThatWasKilledForMemoryIsTheLimits() {
         var said = advice(Profile.DEFAULT, Advice.Kept.SANDBOXED)
-                .explain(error("CalledProcessError", "Command 'x' died with <Signals.SIGKILL: 9>.", "x"), true)
+                .explain(error("CalledProcessError", "Command 'x' died with <Signals.SIGKILL: 9>.", "x"), () -> true)
                 .traceback().getLast();
         assertTrue(said.contains("the limit \"memory\""), said);
+    }
+
+    /// The files that tell whether one was killed for memory were read for every error: a good part of what an interrupt took.
+    @Test
+    void onlyWhereAChildWasKilledItIsAskedWhatFor() {
+        var error = error("KeyboardInterrupt", "", "x");
+        assertEquals(error, advice(Profile.DEFAULT, Advice.Kept.SANDBOXED).explain(error, Assertions::fail));
     }
 
     @ParameterizedTest
@@ -75,7 +83,7 @@ class AdviceTest {
         assertTrue(hint(ename, evalue, "x").contains("capsule install --network host"));
         var error = error(ename, evalue, "x");
         assertEquals(error, advice(Profile.DEFAULT.withNetwork(Profile.Network.HOST), Advice.Kept.SANDBOXED)
-                .explain(error, false));
+                .explain(error, () -> false));
     }
 
     @ParameterizedTest
@@ -92,7 +100,7 @@ class AdviceTest {
     @Test
     void withoutASandboxNothingIsItsDoing() {
         var error = error("MemoryError", "", "x");
-        assertEquals(error, advice(Profile.DEFAULT, Advice.Kept.FREE).explain(error, false));
+        assertEquals(error, advice(Profile.DEFAULT, Advice.Kept.FREE).explain(error, () -> false));
     }
 
     @Test
