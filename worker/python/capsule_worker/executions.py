@@ -5,10 +5,14 @@ from _thread import _count as thread_count
 from _thread import allocate_lock, get_ident
 from contextvars import ContextVar
 from functools import wraps
+from time import monotonic
 
-# The kernel ends a worker that sends more for one cell. A few frames are left for text, and for the cell to end with.
-_MAX_FRAMES = 1_000_000 - 10_000
+# The kernel ends a worker that sends more for one cell. Some frames are left for text, and for the cell to end with.
+_MAX_FRAMES = 1_000_000 - 150_000
 _MAX_BYTES = (4 << 30) - (300 << 20)
+# So much more the kernel allows in each second that passes.
+_MORE_FRAMES = 1_000
+_MORE_BYTES = 2 << 20
 
 # Of the execution that a piece of code belongs to. Tasks and callbacks of the event loop inherit it.
 _owner = ContextVar("capsule_execution", default=None)
@@ -19,11 +23,6 @@ def _forget(thread):
     getattr(threading, "_dangling", set()).discard(thread)
     for name in ("_capsule_execution", "_target", "_args", "_kwargs", "_invoke_excepthook"):
         vars(thread).pop(name, None)
-
-
-def crowding(frames):
-    """How many times rarer frames of text have to become after so many, so that text alone never comes to the limit."""
-    return _MAX_FRAMES / max(_MAX_FRAMES - frames, _MAX_FRAMES / 10_000)
 
 
 class OutputLimit(ValueError):
@@ -47,9 +46,10 @@ class Execution:
         # Whether the cell itself runs, and in which thread.
         self.running = False
         self.thread = None
-        # How many were sent for it.
-        self.frames = 0
+        # How much was sent for it, less what was allowed in the time since then.
+        self._frames = 0
         self._bytes = 0
+        self._counted = monotonic()
 
     @classmethod
     def without_code(cls, header):
@@ -67,19 +67,23 @@ class Execution:
 
     def account(self, parts):
         """Counts an encoded frame that is about to be sent. Raises OutputLimit."""
-        if self.frames >= _MAX_FRAMES:
-            raise OutputLimit(f"one cell cannot show more than {_MAX_FRAMES:,} things; print them, or show fewer")
         size = sum(map(len, parts))
         self.check(size)
+        if self._frames >= _MAX_FRAMES:
+            raise OutputLimit(f"one cell cannot show more than {_MAX_FRAMES:,} things; print them, or show fewer")
         self.charge(size)
 
     def check(self, size):
-        """Whether a frame of so many bytes may be sent. Raises OutputLimit."""
+        """Whether a frame of text of so many bytes may be sent. Raises OutputLimit."""
+        now = monotonic()
+        passed, self._counted = now - self._counted, now
+        self._frames = max(0, self._frames - _MORE_FRAMES * passed)
+        self._bytes = max(0, self._bytes - _MORE_BYTES * passed)
         if self._bytes + size > _MAX_BYTES:
             raise OutputLimit(f"one cell cannot show more than {_MAX_BYTES:,} bytes; write them to a file")
 
     def charge(self, size):
-        self.frames += 1
+        self._frames += 1
         self._bytes += size
 
 

@@ -4,12 +4,12 @@ from _thread import RLock
 from collections import deque
 from time import monotonic
 
-from .executions import OutputLimit, crowding
+from .executions import OutputLimit
 
 # After so many frames within this time, what is written goes into one at its end, unless there is too much of it. Who says
-# some lines and then ends the process, loses none.
+# some lines and then ends the process, loses none. The kernel allows more than that for ever (worker/PROTOCOL.md, section 2).
 _MAX_BURST = 20
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.025
 _MAX_HELD_BYTES = 32 << 10
 # Of text in one frame; and in one that the control thread sends, with its header less than a page.
 _MAX_FRAME_BYTES = 16 << 20
@@ -23,9 +23,8 @@ class LateText:
     has to be there for interrupts, and so never waits here.
     """
 
-    def __init__(self, connection, executions):
+    def __init__(self, connection):
         self._connection = connection
-        self._executions = executions
         # Called when the control thread is to look at `seconds_left`.
         self.wake = None
         # (name of the stream, execution, bytes). Who writes does not wait for who sends.
@@ -40,11 +39,6 @@ class LateText:
         self._burst = 0
         self._burst_over = 0
         self._armed = False
-        # How many frames were sent since the last execution began, and which that was; and by how much they have become
-        # rarer.
-        self._frames = 0
-        self._begun = 0
-        self._crowded = 1
 
     def add(self, name, execution, text):
         """Raises OutputLimit."""
@@ -68,7 +62,7 @@ class LateText:
         return None
 
     def _is_much(self):
-        return self._held_bytes > min(_MAX_HELD_BYTES * self._crowded, _MAX_FRAME_BYTES)
+        return self._held_bytes > _MAX_HELD_BYTES
 
     def _arm(self):
         if not self._armed:
@@ -130,9 +124,9 @@ class LateText:
         if now >= self._burst_over:
             self._burst, self._burst_over = 0, now + _PAUSE_SECONDS
         self._burst += 1
-        if self._burst < _MAX_BURST and self._crowded < 2 and not is_left:
+        if self._burst < _MAX_BURST and not is_left:
             return now
-        return now + _PAUSE_SECONDS * self._crowded
+        return now + _PAUSE_SECONDS
 
     def _take(self):
         """What is held, as one piece for each stream of an execution."""
@@ -146,7 +140,6 @@ class LateText:
     def _send_all(self, taken, waits):
         """Leaves in `taken` what could not be sent."""
         refusal = None
-        self._crowded = 1
         size = min(_MAX_FRAME_BYTES if waits else _MAX_OFFERED_BYTES, self._connection.buffers_limit)
         while taken:
             name, execution, data = taken.popleft()
@@ -165,19 +158,8 @@ class LateText:
             elif not self._connection.offer(frame):
                 taken.appendleft((name, execution, data))
                 break
-            self._charge(execution, sent)
+            execution.charge(sent)
         return refusal
-
-    def _charge(self, execution, sent):
-        """While anything runs, the kernel counts all frames: the more there are, the rarer they become."""
-        execution.charge(sent)
-        begun = self._executions.begun
-        if begun != self._begun or not self._executions.any_running():
-            self._begun, self._frames = begun, 0
-        self._frames += 1
-        self._crowded = max(self._crowded, crowding(self._frames))
-        if execution.running:
-            self._crowded = max(self._crowded, crowding(execution.frames))
 
     def forget(self):
         """In a forked child: what is held is the parent's."""

@@ -105,7 +105,7 @@ class Streams:
         self._follow_lock = allocate_lock()
         # Whether there are subshells, whose output is told from the main shell's by who writes.
         self._subshells = False
-        self.late = LateText(connection, executions)
+        self.late = LateText(connection)
         self.both = self.out, self.err = Stream(1, "stdout"), Stream(2, "stderr")
 
     def install(self):

@@ -12,6 +12,9 @@ public enum Limit {
     MEMORY("memory"), PROCESSES("processes"), DESCRIPTORS("descriptors"), FILE_SIZE("fileSize"), TMP(
             "tmp"), WORKSPACE_GROWTH("workspaceGrowth"), CELL_DEADLINE("cellDeadline"), OUTPUT("output");
 
+    /// After this time a cell may have put out as much again as [#OUTPUT] says.
+    public static final Duration OUTPUT_PERIOD = Duration.ofHours(1);
+
     private static final long KIB = 1L << 10;
     private static final String[] UNITS = {"KiB", "MiB", "GiB", "TiB"};
 

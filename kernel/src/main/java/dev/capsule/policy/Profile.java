@@ -44,7 +44,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
     /// @param tmpBytes size of its `/tmp`
     /// @param workspaceGrowthBytes how much larger than at the start its workspace may get
     /// @param cellDeadline how long a cell may run
-    /// @param outputBytes of one cell
+    /// @param outputBytes of one cell, at once; and as much again in each [Limit#OUTPUT_PERIOD]
     public record Limits(long memoryBytes, int processes, int descriptors, long fileBytes, long tmpBytes,
             long workspaceGrowthBytes, Deadline cellDeadline, long outputBytes) {}
 
@@ -154,7 +154,7 @@ public record Profile(String name, Files files, Network network, Limits limits, 
         });
         lines.add("interrupt: a cell that goes on for %d s gets a signal from outside, after %d s its worker is killed"
                 .formatted(interrupt.signalAfter.toSeconds(), interrupt.killAfter.toSeconds()));
-        lines.add("output: %s from each cell".formatted(bytes(limits.outputBytes)));
+        lines.add("output: %s from each cell, and as much again in each hour".formatted(bytes(limits.outputBytes)));
         lines.add("shown: " + switch (outputs.mimeTypes) {
             case MimeTypes.Every() ->
                 "every MIME type as it is; HTML and JavaScript run with the notebook page's rights";

@@ -2,6 +2,7 @@ package dev.capsule.session;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import dev.capsule.policy.LeakyBucket;
 import dev.capsule.policy.Limit;
 import java.util.Arrays;
 import java.util.EnumSet;
@@ -20,18 +21,22 @@ final class Metered implements ExecutionListener {
     private final ExecutionListener listener;
     private final Advice advice;
 
+    private final long outputBytes;
+
     // Guarded by this.
+    private final LeakyBucket output;
     private Runnable stop = () -> {};
-    private long bytesLeft;
     private boolean curtailed;
     private Optional<Limit> exceeded = Optional.empty();
     private Advice.Variables variables = Advice.Variables.KEPT;
     private boolean settled;
 
+    /// @param outputBytes how much at once, and again in each [Limit#OUTPUT_PERIOD]
     Metered(ExecutionListener listener, long outputBytes, Advice advice) {
         this.listener = listener;
         this.advice = advice;
-        bytesLeft = outputBytes;
+        this.outputBytes = outputBytes;
+        output = new LeakyBucket(outputBytes, Limit.OUTPUT_PERIOD, System.nanoTime());
     }
 
     /// @param stop stops the execution; called once
@@ -92,16 +97,14 @@ final class Metered implements ExecutionListener {
         listener.stream("stderr", "[Capsule: %s]\n".formatted(text).getBytes(UTF_8));
     }
 
-    /// @return how many bytes could go out before these
-    private synchronized long charge(long bytes) {
-        long left = bytesLeft;
-        bytesLeft -= bytes;
-        return left;
+    /// @return how many of these bytes are too many
+    private synchronized long excess(long bytes) {
+        return output.add(bytes, System.nanoTime()) - outputBytes;
     }
 
     /// @return whether so many bytes more may go out
     private boolean takes(long bytes) {
-        if (charge(bytes) >= bytes) {
+        if (excess(bytes) <= 0) {
             return true;
         }
         exceed(Limit.OUTPUT);
@@ -110,12 +113,12 @@ final class Metered implements ExecutionListener {
 
     @Override
     public void stream(String name, byte[] text) {
-        long left = charge(text.length);
-        if (left >= text.length) {
+        long excess = excess(text.length);
+        if (excess <= 0) {
             listener.stream(name, text);
             return;
         }
-        int whole = (int) Math.max(0, left);
+        int whole = (int) Math.max(0, text.length - excess);
         while (whole > 0 && (text[whole] & 0xc0) == 0x80) {
             whole--;
         }

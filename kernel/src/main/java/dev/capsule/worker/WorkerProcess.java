@@ -6,6 +6,7 @@ import dev.capsule.frame.FrameCodec;
 import dev.capsule.frame.FrameDecoder;
 import dev.capsule.frame.FrameException;
 import dev.capsule.log.Logs;
+import dev.capsule.policy.LeakyBucket;
 import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
@@ -69,9 +70,12 @@ public final class WorkerProcess {
     private static final int REPORTS_SLOT = 6;
     private static final int SLOTS = 7;
 
-    /// The budget of one execution; output through descriptors 1 and 2 is not part of it.
+    /// The budget of one execution, and what is added to that in each second; output through descriptors 1 and 2 is not part
+    /// of it.
     private static final int MAX_FRAMES = 1_000_000;
+    private static final int MORE_FRAMES = 1_000;
     private static final long MAX_FRAME_BYTES = 4L << 30;
+    private static final long MORE_FRAME_BYTES = 2 << 20;
 
     private static final Path NOTHING = Path.of("/dev/null");
     /// How long a worker may live on after it closed its frames.
@@ -180,8 +184,8 @@ public final class WorkerProcess {
     private long lastBatchNanos = lastActivityNanos - BATCH_NANOS;
     private long batchNanos = BATCH_NANOS;
     private OptionalLong silentSinceNanos = OptionalLong.empty();
-    private long frameCount;
-    private long frameBytes;
+    private final LeakyBucket frameCount = new LeakyBucket(MORE_FRAMES, Duration.ofSeconds(1), lastActivityNanos);
+    private final LeakyBucket frameBytes = new LeakyBucket(MORE_FRAME_BYTES, Duration.ofSeconds(1), lastActivityNanos);
     private long begunAtRest;
     private int bytesSinceTick;
     private long tickNanos = SHORTEST_TICK_NANOS;
@@ -605,7 +609,7 @@ public final class WorkerProcess {
             return;
         }
         decoder.feed(target.asSlice(0, count).asByteBuffer());
-        frameBytes += count;
+        long _ = frameBytes.add(count, lastActivityNanos);
         try {
             listener.said(() -> actOnFrames(output));
         } catch (UncheckedIOException e) {
@@ -698,8 +702,8 @@ public final class WorkerProcess {
         running = Optional.empty();
         beside.clear();
         silentSinceNanos = OptionalLong.empty();
-        frameCount = 0;
-        frameBytes = 0;
+        frameCount.empty();
+        frameBytes.empty();
         tickNanos = SHORTEST_TICK_NANOS;
         empty(requests, requestsReadEnd, target);
         empty(control, controlReadEnd, target);
@@ -769,16 +773,16 @@ public final class WorkerProcess {
     private void checkBudget() {
         long begun = executionsBegun.get();
         if (!isBusy()) {
-            frameCount = 0;
-            frameBytes = 0;
+            frameCount.empty();
+            frameBytes.empty();
             begunAtRest = begun;
             return;
         }
         // Of several that run at once nobody knows whose a frame is before it is acted on: they share.
         long budgets = Math.max(1, begun - begunAtRest);
-        if (++frameCount > MAX_FRAMES * budgets) {
+        if (frameCount.add(1, lastActivityNanos) > MAX_FRAMES * budgets) {
             throw new FrameException("one cell has sent more than its limit of %d frames".formatted(MAX_FRAMES));
-        } else if (frameBytes > MAX_FRAME_BYTES * budgets) {
+        } else if (frameBytes.add(0, lastActivityNanos) > MAX_FRAME_BYTES * budgets) {
             throw new FrameException("one cell has sent more than its limit of %d bytes in frames"
                     .formatted(MAX_FRAME_BYTES));
         }

@@ -191,7 +191,7 @@ class ProfilesTest {
                 "disk: files of up to 64 MiB, 64 MiB in /tmp, 64 MiB more in the workspace than at the start",
                 "time: a cell may run for 30 s",
                 "interrupt: a cell that goes on for 2 s gets a signal from outside, after 5 s its worker is killed",
-                "output: 1 MiB from each cell",
+                "output: 1 MiB from each cell, and as much again in each hour",
                 "shown: application/json, image/jpeg, image/png, text/plain", "comms (widgets): withheld",
                 "payloads (next cell's text): withheld"), Profile.LOCKED.describe());
         assertTrue(Profile.DEFAULT.describe().contains("shown: application/json, image/gif, image/jpeg, image/png, "
