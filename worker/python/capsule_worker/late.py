@@ -7,7 +7,7 @@ from time import monotonic
 from .executions import OutputLimit
 
 # After so many frames within this time, what is written goes into one at its end, unless there is too much of it. Who says
-# some lines and then ends the process, loses none. The kernel allows more than that for ever (worker/PROTOCOL.md, section 2).
+# some lines and then ends the process, loses none. For ever, the kernel allows more (worker/PROTOCOL.md, section 2).
 _MAX_BURST = 20
 _PAUSE_SECONDS = 0.025
 _MAX_HELD_BYTES = 32 << 10
@@ -35,9 +35,10 @@ class LateText:
         self._is_sending = False
         # When the next frame may be sent, and whether the control thread is to do it.
         self._due = 0
-        # How many frames came within this pause, and when it is over.
+        # How many frames came within this pause, and when it is over; and how many the last sending took.
         self._burst = 0
         self._burst_over = 0
+        self._sent = 0
         self._armed = False
 
     def add(self, name, execution, text):
@@ -62,7 +63,8 @@ class LateText:
         return None
 
     def _is_much(self):
-        return self._held_bytes > _MAX_HELD_BYTES
+        # Of many executions, each of which has its frames.
+        return self._held_bytes > min(_MAX_HELD_BYTES * max(1, self._sent), _MAX_FRAME_BYTES)
 
     def _arm(self):
         if not self._armed:
@@ -123,10 +125,10 @@ class LateText:
         now = monotonic()
         if now >= self._burst_over:
             self._burst, self._burst_over = 0, now + _PAUSE_SECONDS
-        self._burst += 1
+        self._burst += self._sent
         if self._burst < _MAX_BURST and not is_left:
             return now
-        return now + _PAUSE_SECONDS
+        return now + _PAUSE_SECONDS * max(1, self._burst / _MAX_BURST)
 
     def _take(self):
         """What is held, as one piece for each stream of an execution."""
@@ -140,6 +142,7 @@ class LateText:
     def _send_all(self, taken, waits):
         """Leaves in `taken` what could not be sent."""
         refusal = None
+        self._sent = 0
         size = min(_MAX_FRAME_BYTES if waits else _MAX_OFFERED_BYTES, self._connection.buffers_limit)
         while taken:
             name, execution, data = taken.popleft()
@@ -159,6 +162,7 @@ class LateText:
                 taken.appendleft((name, execution, data))
                 break
             execution.charge(sent)
+            self._sent += 1
         return refusal
 
     def forget(self):

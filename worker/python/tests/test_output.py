@@ -507,6 +507,24 @@ class InOneProcess(unittest.TestCase):
             self.late.offer()
         self.assertEqual(self.read(), ["".join(lines[20:]), "other\n"])
 
+    def test_of_many_cells_comes_the_more_rarely(self):
+        """Each of them has frames of its own, and the kernel counts those of all."""
+        cells = [Execution.without_code({"id": f"e{number}"}) for number in range(200)]
+        with patch("capsule_worker.late.monotonic", return_value=7.0) as now:
+            for _ in range(20):
+                self.late.add("stdout", self.execution, "\n")
+            for cell in cells:
+                self.late.add("stdout", cell, "line\n")
+            self.assertEqual(len(self.read()), 20)
+            now.return_value = 8
+            self.late.offer()
+            self.assertEqual(len(self.read()), 200)
+            self.late.add("stdout", cells[0], "line\n")
+            self.assertAlmostEqual(self.late.seconds_left(), 0.25)
+            # Even when there is much of it.
+            self.late.add("stdout", cells[0], "x" * 40_000 + "\n")
+            self.assertEqual(self.read(), [])
+
     def test_what_is_shown_for_days_is_no_flood(self):
         """A bar that shows how far a cell is, 30 times a second, was an error in it after nine hours."""
         with patch("capsule_worker.executions.monotonic", return_value=7.0) as now:

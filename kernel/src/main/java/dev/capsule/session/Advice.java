@@ -84,7 +84,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
 
     /// Adds to an error's traceback what its cause in the profile is, if that is one.
     ///
-    /// @param killedForMemory whether a process was ended for the memory of all; reads files, so it is asked only when it counts
+    /// @param killedForMemory whether a process was ended for the memory of all; asked only if it counts, for it reads files
     Outcome.Failed explain(Outcome.Failed failed, BooleanSupplier killedForMemory) {
         if (kept == Kept.FREE) {
             return failed;

@@ -68,7 +68,7 @@ class AdviceTest {
         assertTrue(said.contains("the limit \"memory\""), said);
     }
 
-    /// The files that tell whether one was killed for memory were read for every error: a good part of what an interrupt took.
+    /// The files that tell whether one was killed for memory were read for every error, and so for every interrupt.
     @Test
     void onlyWhereAChildWasKilledItIsAskedWhatFor() {
         var error = error("KeyboardInterrupt", "", "x");
