@@ -107,25 +107,28 @@ public final class Kernel {
     private void controlReceived(RouterSocket socket, byte[] identity, List<byte[]> frames) {
         try {
             var message = Message.decode(identity, frames, signer);
-            var exchange = new Exchange(message, socket, wire, iopub);
-            try {
-                var request = Request.parse(message);
-                if (!(request instanceof Request.Interrupt)) {
-                    // Whoever interrupts does not wait for that to be said first.
-                    exchange.open();
-                }
-                if (request instanceof Request.AboutSubshells about) {
-                    shells.answer(exchange, about);
-                } else {
-                    common.answer(exchange, request);
-                }
-            } catch (WireException e) {
-                LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
-                exchange.reply(Content.failure("BadRequest", e.getMessage()));
-                exchange.close();
-            }
+            iopub.together(() -> answerControl(message, new Exchange(message, socket, wire, iopub)));
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "dropped a message on control: " + e.getMessage());
+        }
+    }
+
+    private void answerControl(Message message, Exchange exchange) {
+        try {
+            var request = Request.parse(message);
+            if (!(request instanceof Request.Interrupt)) {
+                // Whoever interrupts does not wait for that to be said first.
+                exchange.open();
+            }
+            if (request instanceof Request.AboutSubshells about) {
+                shells.answer(exchange, about);
+            } else {
+                common.answer(exchange, request);
+            }
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "refused a request: " + e.getMessage());
+            exchange.reply(Content.failure("BadRequest", e.getMessage()));
+            exchange.close();
         }
     }
 
