@@ -13,6 +13,9 @@ _SIGNS = ("(", "[", "{", ".", "@", "!", "%", "?", "import", "await", "for ", "wi
 
 _MAX_CHARS = 500
 
+# By these a cell ends its process, or calls what is not Python, by name.
+_GRAVE = ("_exit", "abort", "cffi", "ctypes", "exec", "fault", "fork", "kill", "mmap", "resource")
+
 _CALLS = frozenset("abs enumerate float input int len print range repr round str zip".split())
 # With the module that defines each.
 _FUNCTIONS = {
@@ -28,6 +31,11 @@ _PLAIN = (bool, bytes, complex, float, int, str, type(None))
 
 # A string without a prefix, a number, a name with its attributes, or any other character.
 _TOKEN = r"""(?<!\w)'(?:[^'\\\n]|\\.)*'|(?<!\w)"(?:[^"\\\n]|\\.)*"|\d[\w.]*|[^\W\d]\w*(?:\.[^\W\d]\w*)*|\S"""
+
+
+def is_grave(text):
+    """Whether a cell that may end its process is likely to."""
+    return any(sign in text for sign in _GRAVE)
 
 
 class Risk:

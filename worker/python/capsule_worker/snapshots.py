@@ -38,6 +38,11 @@ _BURST_SECONDS = 2
 # And not before so many times as long have passed as the last has taken, which is longer where the machine is busy.
 _REST = 40
 
+# So much time at once, and so much of the time that passes, may go into those that cells want which follow each other fast:
+# of a process with large libraries, one takes ten times as long as such a cell.
+_SECONDS_AT_ONCE = 0.5
+_SHARE = 0.25
+
 _MAX_SCANNED_DESCRIPTORS = 4096
 
 # Of so many files it is looked up whether they are locked, at 10 µs each.
@@ -76,6 +81,9 @@ class Snapshots:
         self._group = os.getppid()
         self._tried = perf_counter()
         self._took = 0
+        # How much went into them of late, as of when that was counted.
+        self._spent = 0
+        self._counted = self._tried
 
     @property
     def offered(self):
@@ -90,22 +98,32 @@ class Snapshots:
         """Between two requests: makes a snapshot if there is a pause. True in a process that was woken."""
         if self._kept or not self.offered:
             return False
-        # At once while the reply is on its way, if the next cell is likely to want one, as the last did.
+        pause = 0
         if self._wanted or self._loop.busy():
-            return self.keep()
-        since, rest = perf_counter() - self._tried, _REST * self._took
-        if since < max(_BURST_SECONDS, rest):
-            pause = max(_PAUSE_SECONDS, rest - since)
-            if requests.parser.has_frame() or requests.waiting(int(1000 * pause)):
-                return False
+            # At once while the reply is on its way, if the next cell is likely to want one, as the last did.
+            pause = self._seconds_left()
+        else:
+            since, rest = perf_counter() - self._tried, _REST * self._took
+            if since < max(_BURST_SECONDS, rest):
+                pause = max(_PAUSE_SECONDS, rest - since)
+        # Tasks do not wait for it.
+        if pause and (self._loop.busy() or requests.parser.has_frame() or requests.waiting(1 + int(1000 * pause))):
+            return False
         return self.keep()
 
-    def catch_up(self, risky):
+    def catch_up(self, risky, grave):
         """Before what may end the process, and before what may not: makes the snapshot that could not be made after the
         last, or was left out and is wanted now. True in a process that was woken.
         """
         self._wanted = self._refused is not None or risky
-        return self._wanted and self.offered and not self._kept and self.keep()
+        if not self._wanted or not self.offered or self._kept:
+            return False
+        return (grave or not self._seconds_left()) and self.keep()
+
+    def _seconds_left(self):
+        """How long none is to be made, so that cells do not wait for snapshots for most of the time."""
+        until = self._counted + (self._spent - _SECONDS_AT_ONCE) / _SHARE
+        return max(0, until - perf_counter())
 
     def keep(self):
         """Makes a snapshot of the state if there is none. True in a process that was woken from it; `refusal` says why
@@ -119,7 +137,10 @@ class Snapshots:
             pid = self._fork()
             if pid is True:
                 return True
-            self._took = perf_counter() - self._tried
+            now = perf_counter()
+            self._took = now - self._tried
+            self._spent = max(0, self._spent - _SHARE * (now - self._counted)) + self._took
+            self._counted = now
             if pid:
                 self._told = None
                 self._connection.send({"signal": "snapshot", "after": self._after(), "pid": pid})

@@ -20,7 +20,7 @@ from .imports import ImportWatch
 from .interrupts import Interrupts
 from .loop import Loops, SessionLoop
 from .promises import Promises
-from .risk import Risk
+from .risk import Risk, is_grave
 from .serving import Parts, Server
 from .snapshots import Snapshots
 from .stdin import Stdin
@@ -169,7 +169,8 @@ class Worker(Server):
             self._keep(header["id"])
             return
         if kind in ("execute", "comm", "checkpoint", "restore"):
-            if self._snapshots.catch_up(kind != "execute" or self._is_risky(str(buffers[0], "utf-8", "replace"))):
+            risky, grave = self._risk_of(kind, buffers)
+            if self._snapshots.catch_up(risky, grave):
                 self._revive()
                 return
         if kind in ("checkpoint", "restore"):
@@ -178,8 +179,12 @@ class Worker(Server):
         else:
             self._answer(kind, header, buffers)
 
-    def _is_risky(self, text):
-        return self._risk.of(text, self._parts.engine.namespace())
+    def _risk_of(self, kind, buffers):
+        """Whether it may end the process, and whether that is likely."""
+        if kind != "execute":
+            return True, kind != "comm"
+        text = str(buffers[0], "utf-8", "replace")
+        return self._risk.of(text, self._parts.engine.namespace()), is_grave(text)
 
     # Cells
 

@@ -117,6 +117,31 @@ class Snapshots(unittest.TestCase):
         made = [event for event in (*cell.events, *worker.events) if event[0] == "snapshot"]
         self.assertLess(len(made), 5)
 
+    def test_cells_do_not_wait_for_them_most_of_the_time(self):
+        """Each of a notebook's cells waited for a copy that took ten times as long as the cell, once pandas was loaded."""
+        worker = self.worker()
+        first = self.run_kept(worker, "from capsule_worker import snapshots\ndef f(n): return n\nimport os")
+        # From here on there is no time for any in some minutes.
+        worker.run("snapshots._SECONDS_AT_ONCE, snapshots._SHARE = 0, 1e-5")
+        cells = [worker.start(f"x = f({number})") for number in range(20)]
+        worker.finish(cells[-1])
+        made = {event[1]["after"] for event in worker.events if event[0] == "snapshot"}
+        self.assertFalse(made.intersection(cells))
+        # But what hardly anybody survives has one before it.
+        self.crash(worker, "f(1); os._exit(3)")
+        snapshot = worker.kept(cells[-1])
+        self.assertNotEqual(first, snapshot)
+        self.revive(worker, snapshot)
+        self.assertEqual("19", worker.run("x").result())
+
+    def test_they_are_made_up_for_in_a_pause(self):
+        worker = self.worker()
+        self.run_kept(worker, "from capsule_worker import snapshots\ndef f(n): return n")
+        worker.run("snapshots._SECONDS_AT_ONCE, snapshots._SHARE = 0, 0.05")
+        cells = [worker.start(f"x = f({number})") for number in range(20)]
+        worker.finish(cells[-1])
+        self.assertTrue(worker.kept(cells[-1]))
+
     def test_the_state_before_a_death(self):
         worker = self.worker()
         snapshot = self.run_kept(worker, SETUP)
