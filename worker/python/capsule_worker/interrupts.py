@@ -292,6 +292,8 @@ class InterruptsBeside:
         self._last = None
         self._cancelled_early = None
         self._pending = False
+        # Whether there is an exception that the thread has not come to yet.
+        self._coming = False
         self._shields = 0
         self._task = None
         self._patience = 0
@@ -303,7 +305,7 @@ class InterruptsBeside:
             """What is raised is made where it is raised, which is how one knows."""
 
             def __new__(cls, *args):
-                interrupts.unheard = interrupts._pending = False
+                interrupts.unheard = interrupts._pending = interrupts._coming = False
                 interrupts.raised = True
                 interrupts._wake.acquire(False)
                 return KeyboardInterrupt(*args)
@@ -330,7 +332,7 @@ class InterruptsBeside:
                         self._last = self._serving
                     self._serving = None
                     self._pending = self.unheard = False
-                    raise_in(self._ident, None)
+                self._await_coming()
                 return
             except KeyboardInterrupt:
                 pass  # too late to interrupt anything; and this was the last
@@ -377,6 +379,7 @@ class InterruptsBeside:
 
     def _raise(self):
         if not self._shields and self._serving is not None:
+            self._coming = True
             raise_in(self._ident, self._exception)
             if self._wake.locked():
                 self._wake.release()
@@ -384,9 +387,17 @@ class InterruptsBeside:
     def _raise_pending(self):
         if self._pending and self._serving is not None:
             self._pending = self.unheard = False
-            raise_in(self._ident, None)
+            self._await_coming()
             self.raised = True
             raise KeyboardInterrupt
+
+    def _await_coming(self):
+        """Raises the exception that is to come. To take it back would leave a note of it in CPython 3.11 for good, and
+        with that no function begins that is traced, by a debugger for instance.
+        """
+        if self._coming:
+            # In place of the other.
+            raise_in(self._ident, self._exception)
 
     def sleep(self, seconds):
         """As time.sleep() does, which nothing wakes in such a thread."""
@@ -394,10 +405,10 @@ class InterruptsBeside:
 
 
 def raise_in(ident, exception):
-    """Has an exception raised in a thread when it next runs Python code, or, with None, one that was not raised yet not."""
+    """Has an exception raised in a thread when it next runs Python code."""
     try:
         ctypes = standard("ctypes")
     except ImportError:
         return  # a Python without it: the kernel ends the process in the end
     api = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    api(ctypes.c_ulong(ident), None if exception is None else ctypes.py_object(exception))
+    api(ctypes.c_ulong(ident), ctypes.py_object(exception))

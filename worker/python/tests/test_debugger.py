@@ -284,6 +284,17 @@ class Debugging(unittest.TestCase):
         names = "import sys, threading; sys.gettrace(), [t.name for t in threading.enumerate() if 'pydevd' in t.name]"
         self.assertEqual(self.worker.run(names).result(), "(None, [])")
 
+    def test_starts_after_cells_of_a_subshell_and_leaves_snapshots_possible(self):
+        # It never did (tests/test_subshells.py says why), and its thread, which did not end, kept snapshots from being
+        # made from then on.
+        worker = self.worker(supervised=True)
+        worker.run("1", subshell="s1", store_history=False)
+        self.dap.attach()
+        self.dap.ask("disconnect")
+        # The thread that has answered may be about to end.
+        worker.run("import threading\nfor t in threading.enumerate():\n    if t.name == 'capsule-debugger': t.join()")
+        worker.kept_soon(worker.run("2").header["resolve"])
+
     def test_no_snapshot_is_made_under_it(self):
         worker = self.worker(supervised=True)
         worker.kept(worker.run("a = 1").header["resolve"])
