@@ -99,6 +99,16 @@ class LateOutput(OnIPython, test_output.LateOutput):
 
 
 class Subshells(OnIPython, test_subshells.Subshells):
+    def test_tracebacks_have_the_counts_of_their_own_cells(self):
+        # IPython gave the cell of a subshell the main shell's count.
+        worker = self.worker()
+        for code in ("1 / 0", "y = = 2"):
+            with self.subTest(code=code):
+                cell = self.beside(worker, code, execution_count=7)
+                self.assertRegex(cell.traceback, r"In ?\[7\]|<ipython-input-7-")
+                cell = worker.run(code)
+                self.assertRegex(cell.traceback, rf"In ?\[{worker.count}\]|<ipython-input-{worker.count}-")
+
     def test_magics_and_programs_in_one(self):
         worker = self.worker()
         running = self.busy(worker)

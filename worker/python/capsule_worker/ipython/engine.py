@@ -61,7 +61,9 @@ class IPythonEngine:
         """Runs a cell's text and raises what it raises. Returns the MIME bundle of its result, None if it has none."""
         shell = self._shell
         here = shell.here
-        if shell.is_main() and shell.execution_count != cell.count:
+        if not shell.is_main():
+            here.count = cell.count
+        elif shell.execution_count != cell.count:
             shell.execution_count = cell.count
         here.held = here.told = None
         self._expects_async = self._expects_async or ("async def" in text and "asyncio" not in sys.modules)

@@ -83,6 +83,11 @@ class _Here(threading.local):
     last_code = None
     text = ""
     exec_result = None
+    # Of the cell, in a subshell: IPython counts only those of the main shell.
+    count = None
+
+
+_here = _Here()
 
 
 class Publisher(DisplayPublisher):
@@ -223,6 +228,9 @@ def _without_context(interrupt):
 class Compiler(Parser):
     """Tells which name a cell's text has got."""
 
+    def cache(self, transformed_code, number=0, *args, **options):
+        return super().cache(transformed_code, _here.count or number, *args, **options)
+
     def get_code_name(self, raw_code, transformed_code, number):
         name = super().get_code_name(raw_code, transformed_code, number)
         sources.compiled(name, raw_code or transformed_code)
@@ -304,7 +312,7 @@ class Shell(InteractiveShell):
     last_execution_result = _QuickInstance(ExecutionResult, allow_none=True)
 
     def __init__(self, **kwargs):
-        self.here = _Here()
+        self.here = _here
         self._main = get_ident()
         self._telling = RLock()
         self._database = None
