@@ -1,8 +1,9 @@
 """Threads that libraries keep for the next time, and that have nothing to do until then. They are ended, in such a way that
-the library starts another when it wants one: a process with threads cannot be copied.
+the library starts another when it wants one: a process with threads cannot be copied. And a process that is kept likewise.
 """
 
 import atexit
+import os
 import sys
 import threading
 
@@ -52,3 +53,18 @@ def end_loop(loop):
     if not loop.is_running():
         loop.close()
     return True
+
+
+def tracker():
+    """Whoever starts multiprocessing's resource tracker, which ends with the process that did. None if nobody has."""
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    found = getattr(module, "_resource_tracker", None)
+    return None if getattr(found, "_pid", None) is None else found
+
+
+def forget_tracker():
+    """In a process that was woken from a snapshot: it would be missed, with a warning."""
+    found = tracker()
+    if found is not None:
+        os.close(found._fd)
+        found._fd = found._pid = None

@@ -4,6 +4,7 @@ The parent goes on as the live process, so that locks, timers and children stay 
 main one; where that would be a lie, none is made.
 """
 
+import io
 import os
 import sys
 from _signal import (
@@ -177,8 +178,9 @@ class Snapshots:
         busy = self._subshells.objection()
         if busy is not None:
             return busy
-        if has_children():
-            return "a child process is open"
+        children = _children() if has_children() else []
+        if children != []:
+            return "a child process is open" + (f" ({', '.join(children[:3])})" if children else "")
         if getitimer(ITIMER_REAL)[0]:
             return "a timer is running (signal.alarm or setitimer)"
         if self._lasting_threads and not self._lasting_threads.isdisjoint(self._native_threads()):
@@ -326,6 +328,7 @@ class Snapshots:
             files.restore()
             if numbers is not None:
                 sys.modules["random"].setstate(numbers)
+            idle.forget_tracker()
             self._kept_state = self._executions.begun
             self._refused = self._told = None
         except BaseException:
@@ -350,6 +353,25 @@ class Snapshots:
                     os._exit(0)
                 return
             os.waitpid(child, 0)
+
+
+def _children():
+    """The names of the child processes that a copy would miss. None where they cannot be told."""
+    tracker = idle.tracker()
+    names = []
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            for pid in _read(f"/proc/self/task/{thread}/children").split():
+                if tracker is None or int(pid) != tracker._pid:
+                    names.append(_read(f"/proc/{pid}/comm").strip())
+    except OSError:
+        return None  # a sandbox without /proc
+    return names
+
+
+def _read(path):
+    with io.open_code(path) as file:
+        return file.read().decode("utf-8", "replace")
 
 
 class _Files:
@@ -401,11 +423,7 @@ def _descriptors():
 
 def _is_locked(descriptor):
     try:
-        told = os.open(f"/proc/self/fdinfo/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        lines = _read(f"/proc/self/fdinfo/{descriptor}").splitlines()
     except OSError:
         return False  # a sandbox without /proc
-    try:
-        lines = os.read(told, 4096).splitlines()
-    finally:
-        os.close(told)
-    return any(line.startswith(b"lock:") and (b" FLOCK " in line or b" OFDLCK " in line) for line in lines)
+    return any(line.startswith("lock:") and (" FLOCK " in line or " OFDLCK " in line) for line in lines)

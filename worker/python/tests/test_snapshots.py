@@ -330,7 +330,7 @@ class Snapshots(unittest.TestCase):
             ("import asyncio; task = asyncio.create_task(asyncio.sleep(60)); await asyncio.sleep(0)",
              "task.cancel(); await asyncio.sleep(0)", "an asyncio task, timer or server is alive"),
             ("import subprocess; p = subprocess.Popen(['sleep', '60'])", "p.kill(); p.wait()",
-             "a child process is open"),
+             "a child process is open (sleep)"),
             ("import signal; signal.alarm(60)", "signal.alarm(0)", "a timer is running (signal.alarm or setitimer)"),
         ):  # fmt: skip
             with self.subTest(reason=reason):
@@ -340,6 +340,18 @@ class Snapshots(unittest.TestCase):
                 ended = worker.start(end)
                 self.assertTrue(worker.finish(ended).ok)
                 worker.kept(ended)
+
+    def test_multiprocessings_tracker_is_no_child(self):
+        """Shared memory and pools that spawn leave it behind: from then on there was no snapshot, whatever was closed."""
+        worker = self.worker()
+        code = (
+            "import os, warnings; warnings.simplefilter('error')\n"
+            "from multiprocessing import resource_tracker; resource_tracker.ensure_running()"
+        )
+        snapshot = self.run_kept(worker, code)
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.run_kept(worker, "resource_tracker.ensure_running(); os.kill(resource_tracker._resource_tracker._pid, 0)")
 
     def test_threads_of_a_library(self):
         """A copy has none of them, and code that waits for one, as that of OpenMP does, waited for ever."""
