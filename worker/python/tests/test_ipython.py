@@ -267,6 +267,33 @@ class Errors(Cells):
         self.worker.finish(cell)
 
 
+class Unstored(unittest.TestCase):
+    # The engine set the shell's count to that of the last stored cell, under which the result was then kept: what a
+    # front end ran to look at the variables replaced the person's own `Out[1]`, `_1` and `_`.
+    def test_change_neither_outputs_nor_counts(self):
+        with ipython() as worker:
+            worker.run("5")
+            self.assertEqual("6", worker.run("6", store_history=False).result())
+            count = "get_ipython().execution_count"
+            self.assertEqual("2", worker.run(count, store_history=False).result())
+            self.assertEqual("(5, {1: 5}, 5, '', '')", worker.run("_1, Out, _, __, ___").result())
+            self.assertEqual("['', '5', '_1, Out, _, __, ___', 'In']", worker.run("In").result())
+
+    def test_leave_no_text_to_the_history_of_outputs(self):
+        with ipython() as worker:
+            worker.run("5")
+            worker.run("6", store_history=False)
+            worker.run("x = 7")
+            self.assertEqual("5\n5\nx = 7\n", worker.run("%history -o 1-2").text())
+
+    # Whether a result is shown was read off the last input that was stored.
+    def test_are_shown_whatever_the_last_stored_one_ended_with(self):
+        with ipython() as worker:
+            worker.run("5;")
+            self.assertEqual("6", worker.run("6", store_history=False).result())
+            self.assertIsNone(worker.run("6;", store_history=False).result())
+
+
 class Shortcuts(unittest.TestCase):
     """A cell that is Python is not put through all that IPython does to a cell, and nobody can tell."""
 

@@ -63,7 +63,6 @@ class Errors(OnIPython, test_execution.Cells):
 
 class Names(OnIPython, test_execution.Names):
     # What IPython itself does with these, it does.
-    test_are_untouched_by_silent_and_unstored_cells = None
     test_of_the_last_values = None
     test_of_the_notebook_cannot_be_lost = None
     test_of_the_library_are_not_taken_by_files_of_the_notebook = None  # looks at a traceback

@@ -63,14 +63,17 @@ class IPythonEngine:
         here = shell.here
         if not shell.is_main():
             here.count = cell.count
-        elif shell.execution_count != cell.count:
+        # One that is not stored has the count of the last that is, whose output it would replace.
+        elif cell.store_history and shell.execution_count != cell.count:
             shell.execution_count = cell.count
         here.held = here.told = None
+        here.unstored = not cell.store_history
         self._expects_async = self._expects_async or ("async def" in text and "asyncio" not in sys.modules)
         # IPython itself fails without it.
         shell.user_ns.setdefault("_oh", shell.history_manager.output_hist)
         done = self._loop.run_beside(shell.run_cell, text, store_history=cell.store_history, silent=cell.silent)
         held, here.held = here.held, None
+        here.unstored = False  # what a front end calls between cells is not theirs
         error = done.error_in_exec if done.error_before_exec is None else done.error_before_exec
         if error is None:
             return held

@@ -78,6 +78,8 @@ class _Here(threading.local):
     # The result that goes out with the cell's end; the last error, its traceback, and what has been told of it.
     held = None
     told = None
+    # Whether the cell is none of the session's own, such as one that looks at the variables for a front end.
+    unstored = False
     depth = 0
     left = 0
     last_code = None
@@ -119,13 +121,16 @@ class Hook(DisplayHook):
     def exec_result(self, result):
         self.shell.here.exec_result = result
 
+    def _stores(self):
+        """`_` and `Out` are those of the main shell's stored cells, whose counts they have."""
+        return self.shell.is_main() and not self.shell.here.unstored
+
     def update_user_ns(self, result):
-        """`_` and `Out` are those of the main shell, whose counts they have."""
-        if self.shell.is_main():
+        if self._stores():
             super().update_user_ns(result)
 
     def quiet(self):
-        if not self.shell.is_main():
+        if not self._stores():
             return self.shell.here.text.rstrip().endswith(";")
         inputs = self.shell.history_manager.input_hist_parsed
         # Whether a semicolon is the last token is dear to find out, and there is seldom one.
@@ -141,9 +146,12 @@ class Hook(DisplayHook):
         self._is_active = False
 
     def log_output(self, format_dict):
-        super().log_output(format_dict)
-        # IPython 9 would keep all that is shown.
-        getattr(self.shell.history_manager, "outputs", {}).pop(self.prompt_count, None)
+        if self._stores():
+            super().log_output(format_dict)
+            # IPython 9 would keep all that is shown.
+            getattr(self.shell.history_manager, "outputs", {}).pop(self.prompt_count, None)
+        elif "text/plain" in format_dict:
+            self.shell.logger.log_write(format_dict["text/plain"], "output")
 
 
 class SettledHook(Hook):
