@@ -109,6 +109,22 @@ class Choice(unittest.TestCase):
         code = "m = get_ipython().magics_manager.magics\n[name for kind in m for name in m[kind] if not m[kind][name].__doc__]"
         self.assertEqual("[]", worker.run(code).result())
 
+    # IPython's terminal imports itself in a circle, which has to begin with `embed`. Elsewhere IPython has begun it so,
+    # but here a cell could begin with another: that failed, and so sympy's init_printing() was without LaTeX.
+    def test_has_the_terminal_from_whatever_side(self):
+        for code in (
+            "from IPython.terminal.interactiveshell import TerminalInteractiveShell as found",
+            "from IPython.terminal.debugger import TerminalPdb as found",
+            "from IPython.terminal.ipapp import TerminalIPythonApp as found",
+            "from IPython.terminal.embed import InteractiveShellEmbed as found",
+            "from IPython.terminal import embed; found = embed.InteractiveShellEmbed",
+            "import IPython; found = IPython.terminal.interactiveshell.TerminalInteractiveShell",
+        ):
+            with self.subTest(code), ipython() as worker:
+                self.assertEqual("True", worker.run(f"{code}\nisinstance(found, type)").result())
+                code = "import IPython, IPython.terminal.embed as real\nimport IPython.terminal.debugger"
+                self.assertEqual("True", worker.run(f"{code}\nIPython.terminal.embed is real").result())
+
     def test_does_not_import_files_of_the_notebook(self):
         with tempfile.TemporaryDirectory() as folder:
             for name in ("IPython", "traitlets", "pygments", "random"):

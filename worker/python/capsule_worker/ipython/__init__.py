@@ -17,6 +17,7 @@ _TERMINAL = "IPython.terminal.embed"
 _JEDI = "jedi"
 # What they import and do not use before a cell wants it: by the module, the names that they take out of it at once.
 _LATE = {
+    _TERMINAL: ("embed",),
     "asyncio": (),
     "asyncio.exceptions": (),
     "urllib.request": ("Request", "urlopen"),
@@ -28,6 +29,7 @@ _LATE = {
 _OTHERS = ("stack_data", "pexpect")
 # What would be there with these, for cells that import the package only.
 _SUBMODULES = {
+    "IPython.terminal": ("debugger", "interactiveshell", "ipapp"),
     "urllib": ("error", "request", "response"),
     "logging": ("config", "handlers"),
     "http": ("client",),
@@ -69,10 +71,7 @@ def _import():
     if "IPython" in sys.modules:
         return
     absent = _JEDI not in sys.modules
-    terminal = ModuleType(_TERMINAL)
-    terminal.embed = _embed
-    late = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules and _exists(name)}
-    stubs = {_TERMINAL: terminal, **late}
+    stubs = {name: _late(name, taken) for name, taken in _LATE.items() if name not in sys.modules and _exists(name)}
     try:
         sys.modules.update(stubs)
         if absent:
@@ -89,12 +88,8 @@ def _import():
                 del sys.modules[name]
     for package, names in _SUBMODULES.items():
         _import_on_demand(standard(package), names)
-
-
-def _embed(*args, **kwargs):
-    """Start IPython in the place of the call."""
-    __import__(_TERMINAL)
-    return sys.modules[_TERMINAL].embed(*args, **kwargs)
+    # The terminal's modules import each other in a circle: from this one on, or from any if this one is there.
+    sys.modules["IPython.terminal"].embed = stubs[_TERMINAL]
 
 
 class _Late(ModuleType):
