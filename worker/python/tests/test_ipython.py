@@ -283,6 +283,32 @@ class Errors(Cells):
         self.worker.finish(cell)
 
 
+class Recursion(unittest.TestCase):
+    # It ended at a depth of 1000, where ipykernel goes on to 3000: there jedi, which is loaded at its start, says so.
+    def test_goes_as_deep_as_in_other_kernels(self):
+        with ipython() as worker:
+            worker.run("def deep(n):\n    return n and 1 + deep(n - 1)")
+            self.assertEqual("2500", worker.run("deep(2500)").result())
+            self.assertEqual("RecursionError", worker.run("deep(3000)").ename)
+            self.assertEqual("2500", worker.run("deep(2500)").result())
+
+    # The first completion loads jedi, which set the limit anew.
+    def test_goes_as_deep_as_a_cell_has_said(self):
+        for limit in ("1500", "5000"):
+            with self.subTest(limit), ipython() as worker:
+                worker.run(
+                    "from capsule_worker.ipython import completion\ncompletion._DEADLINE_SECONDS = 20.0\n"
+                    f"import sys; sys.setrecursionlimit({limit})"
+                )
+                self.assertEqual(limit, worker.run("sys.getrecursionlimit()").result())
+                self.assertIn("path", worker.complete("import os\nos.pa")["matches"])
+                self.assertEqual(
+                    f"(True, {limit})", worker.run("'jedi' in sys.modules, sys.getrecursionlimit()").result()
+                )
+                worker.run("sys.setrecursionlimit(2000)")
+                self.assertEqual("2000", worker.run("sys.getrecursionlimit()").result())
+
+
 class Unstored(unittest.TestCase):
     # The engine set the shell's count to that of the last stored cell, under which the result was then kept: what a
     # front end ran to look at the variables replaced the person's own `Out[1]`, `_1` and `_`.

@@ -2,6 +2,8 @@
 
 import sys
 import threading
+from _thread import get_ident
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 from importlib.machinery import PathFinder
 from time import monotonic
@@ -95,16 +97,17 @@ class Completion:
 
 @lru_cache(maxsize=None)
 def _load_jedi():
-    if hasattr(completer, "_get_jedi"):
-        completer._get_jedi()
-    elif not hasattr(completer, "jedi"):
-        # As IPython 7 and 8 do it when they are imported.
-        jedi = standard("jedi")
-        standard("jedi.api.helpers")
-        standard("jedi.api.classes")
-        jedi.settings.case_insensitive_completion = False
-        completer.jedi = jedi
-        completer.JEDI_INSTALLED = True
+    with _settled_recursion_limit():
+        if hasattr(completer, "_get_jedi"):
+            completer._get_jedi()
+        elif not hasattr(completer, "jedi"):
+            # As IPython 7 and 8 do it when they are imported.
+            jedi = standard("jedi")
+            standard("jedi.api.helpers")
+            standard("jedi.api.classes")
+            jedi.settings.case_insensitive_completion = False
+            completer.jedi = jedi
+            completer.JEDI_INSTALLED = True
     narrowing.install()
     cache = standard("parso.cache")
     for name in ("_load_from_file_system", "_save_to_file_system", "_remove_cache_and_update_lock"):
@@ -112,6 +115,19 @@ def _load_jedi():
             setattr(cache, name, _or_nothing(getattr(cache, name)))
     if hasattr(completer, "_make_signature"):
         completer._make_signature = _unless_asking(completer._make_signature)
+
+
+@contextmanager
+def _settled_recursion_limit():
+    """With it, this thread cannot set the limit. jedi does when it is loaded, but a cell may have set another, and may
+    be deeper than jedi's just now.
+    """
+    thread, set_limit = get_ident(), sys.setrecursionlimit
+    sys.setrecursionlimit = lambda limit: None if get_ident() == thread else set_limit(limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit = set_limit
 
 
 def _or_nothing(function):

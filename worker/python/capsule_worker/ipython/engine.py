@@ -20,6 +20,9 @@ from .shell import Shell, pose
 
 _INLINE = "matplotlib_inline"
 
+# What jedi sets when it is loaded, which in other kernels is at their start.
+_RECURSION_LIMIT = 3_000
+
 # Set by the kernel where widgets can be shown.
 _COMMS = "CAPSULE_COMMS"
 
@@ -31,6 +34,7 @@ class IPythonEngine:
         self._shown = shown
         self._loop = loop
         self._rested = self._expects_async = False
+        sys.setrecursionlimit(max(_RECURSION_LIMIT, sys.getrecursionlimit()))
         inline = PathFinder.find_spec(_INLINE) is not None
         # Without its backend for notebooks matplotlib draws all the same, and the figures are shown by the worker.
         self._shows_figures = not inline
