@@ -151,17 +151,17 @@ class SessionLoop:
         execution = getattr(source, "_capsule_execution", None)
         if execution is None and "handle" in context:
             execution = self._executions.owner_in(context["handle"]._context)
-        self._untold.append((execution or self._executions.current(), context.get("message"), context.get("exception")))
+        self._untold.append((execution or self._executions.current(), context))
         if loop.is_running():
             loop.call_soon(self.tell)
 
     def tell(self):
         """Writes what was reported since the last time."""
         while self._untold:
-            execution, message, error = self._untold.pop(0)
-            lines = [message or "Unhandled exception in the event loop"]
-            if error is not None:
-                lines += tracebacks.describe(error).traceback
+            execution, context = self._untold.pop(0)
+            lines = tracebacks.lines_of_loop(context)
+            if context.get("exception") is not None:
+                lines += tracebacks.describe(context["exception"]).traceback
             self._streams.write_as(execution, self._streams.err, "\n".join(lines) + "\n")
 
     def run_nested(self, run, main, options):

@@ -10,6 +10,7 @@ from .imports import standard
 _MAX_NAME_BYTES = 1 << 10
 _MAX_VALUE_BYTES = 64 << 10
 _MAX_LINE_BYTES = 64 << 10
+_MAX_REPR_BYTES = 4 << 10
 _MAX_TRACEBACK_BYTES = 448 << 10
 
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -28,12 +29,7 @@ Description = namedtuple("Description", "ename evalue traceback")
 def describe(error, lines=None):
     """The name of the exception's class, its text, and the lines of its traceback, unless these are given."""
     name = shorten(_name_of(type(error)), _MAX_NAME_BYTES)
-    try:
-        value = shorten(_with_titles(str(error)), _MAX_VALUE_BYTES)
-    except BaseException as failure:
-        if is_interrupt(failure):
-            raise
-        value = f"<str() of this {name} failed>"
+    value = _said(str, error, _MAX_VALUE_BYTES)
     if lines is None:
         try:
             lines = _format(error, value)
@@ -42,6 +38,32 @@ def describe(error, lines=None):
                 raise
             lines = [f"{_RED}{name}{_PLAIN}: {value}"]
     return Description(name, value, _shorten_all(lines))
+
+
+def lines_of_loop(context):
+    """What an event loop tells its exception handler, as asyncio's own writes it, but for the error's traceback."""
+    lines = [_said(str, context.get("message") or "Unhandled exception in the event loop", _MAX_VALUE_BYTES)]
+    for key in sorted(context, key=str):
+        if key == "source_traceback":
+            lines.append(f"{key}: {_said(_stack, context[key], _MAX_LINE_BYTES)}")
+        elif key not in ("message", "exception"):
+            lines.append(f"{key}: {_said(repr, context[key], _MAX_REPR_BYTES)}")
+    return lines
+
+
+def _stack(frames):
+    sources.refresh()
+    lines = standard("traceback").format_list([frame for frame in frames if not _is_own(frame.filename)])
+    return "Object created at (most recent call last):\n" + "".join(lines).rstrip()
+
+
+def _said(say, thing, limit):
+    try:
+        return shorten(_with_titles(say(thing)), limit)
+    except BaseException as failure:
+        if is_interrupt(failure):
+            raise
+        return f"<{say.__name__.lstrip('_')}() of this {shorten(_name_of(type(thing)), _MAX_NAME_BYTES)} failed>"
 
 
 def is_interrupt(error):

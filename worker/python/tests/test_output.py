@@ -402,6 +402,61 @@ class LateOutput(unittest.TestCase):
         self.assertIn("Cell In[1], line 3, in fail\n", text)
         self.assertEqual(second.text("stderr"), "")
 
+    def lost(self, task):
+        """What is told of a task that nobody waits for and whose reference this drops."""
+        code = (
+            "import asyncio, gc\n"
+            "class Broken(Exception):\n"
+            "    def __repr__(self):\n"
+            "        raise SystemExit\n"
+            "async def fail(error):\n"
+            "    raise error\n"
+            f"{task}\n"
+            "await asyncio.wait([task])\n"
+            "del task\n"
+            "gc.collect();"
+        )
+        return self.worker.run(code).text("stderr")
+
+    # The line that names the task and its coroutine was left out: of ten tasks nobody knew which had failed.
+    def test_of_tasks_that_fail_names_them(self):
+        text = self.lost("task = asyncio.create_task(fail(ValueError('lost')), name='mine')")
+        self.assertRegex(
+            text,
+            r"^Task exception was never retrieved\nfuture: <Task finished name='mine' coro=<fail\(\) done, defined at "
+            r"Cell In\[1\]:5> exception=ValueError\('lost'\)>\n",
+        )
+
+    def test_of_tasks_that_cannot_be_named_is_there_all_the_same(self):
+        text = self.lost("task = asyncio.create_task(fail(Broken('lost')))")
+        self.assertIn("\nfuture: <repr() of this Task failed>\n", text)
+        self.assertRegex(text, r"Broken\S*: lost\n")
+        text = self.lost("task = asyncio.create_task(fail(ValueError('lost' * 1_000_000)))")
+        self.assertLess(len(text.split("\n")[1]), 5_000)
+        self.assertRegex(text, r"^Task exception was never retrieved\nfuture: <Task finished .* bytes left out .*>\n")
+
+    def test_of_tasks_that_fail_says_where_they_come_from_if_the_loop_keeps_that(self):
+        loop = "asyncio.get_running_loop().set_debug"
+        text = self.lost(f"{loop}(True)\ntask = asyncio.create_task(fail(ValueError('lost')))\n{loop}(False)")
+        frames = text.partition("\nsource_traceback: Object created at (most recent call last):\n")[2]
+        self.assertIn("Cell In[1], line 8\n    task = asyncio.create_task(", frames)
+        self.assertNotIn("capsule_worker", frames)
+
+    def test_of_callbacks_that_fail_names_them(self):
+        text = self.worker.run(
+            "import asyncio\n"
+            "def fail():\n"
+            "    raise ValueError('lost')\n"
+            "handle = asyncio.get_running_loop().call_soon(fail)\n"
+            "await asyncio.sleep(0.001)\n"
+            "context = {'message': 'mine', 1: 2, 'source_traceback': 3}\n"
+            "asyncio.get_running_loop().call_exception_handler(context)\n"
+            "await asyncio.sleep(0.001)"
+        ).text("stderr")
+        place = r"fail\(\) at Cell In\[1\]:2"
+        self.assertRegex(text, rf"^Exception in callback {place}\nhandle: <Handle {place}>\n")
+        self.assertIn("\nmine\n1: 2\nsource_traceback: <stack() of this int failed>\n", text)
+
 
 class InOneProcess(unittest.TestCase):
     """What becomes of frames and late text on their way into a pipe, without a worker."""
