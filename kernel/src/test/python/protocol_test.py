@@ -526,6 +526,27 @@ class Other(KernelCase):
         self.kernel.log.wait("the limit is 65,536")
         self.assert_runs("os.getpid()", before)
 
+    def test_what_the_memory_does_not_hold_is_refused_before_anything_is_done_with_it(self):
+        """It ran out for a cell that the worker went on with: the cell had two replies, and those after it failed."""
+        before = self.assert_ok(self.client.execute("import os; os.getpid()")).result()
+        limit = "the limit is 67,108,864"
+        failed = self.client.execute(f"#{'x' * (150 << 20)}")
+        self.assertEqual("BadRequest", failed.content["ename"])
+        self.assertRegex(failed.content["evalue"], f"execute_request with 157,286,[0-9]+ bytes of content.*{limit}")
+        self.assertEqual([], failed.types())
+        for part in ("metadata", "parent_header"):
+            message = self.client.session.msg("execute_request", {"code": "1"})
+            message[part]["large"] = "x" * (65 << 20)
+            self.client.requests[message["msg_id"]] = message
+            self.client.session.send(self.client.shell, message)
+            self.assertIn(limit, self.client.finish(message["msg_id"]).content["evalue"])
+        seen = self.kernel.log.size()
+        comm = self.client.send("comm_msg", {"comm_id": "none", "data": "x" * (65 << 20)})
+        self.assertEqual([], self.client.finish(comm, replied=False).types())
+        self.kernel.log.wait(f"comm_msg .*{limit}", after=seen)
+        self.assertIn(limit, self.client.execute("input()", answers=["x" * (65 << 20)]).content["evalue"])
+        self.assert_runs("os.getpid()", before)
+
     def test_the_type_of_a_refusal_is_sound_json(self):
         """The name of the request was not escaped."""
         odd = 'no_"such"_request'
@@ -750,6 +771,15 @@ class Scarcity(unittest.TestCase):
         kernel.log.wait("OutOfMemoryError")
         done = self.client(kernel).execute("6 * 7")
         self.assertEqual("42", done.result(), done.told())
+
+    def test_a_cell_runs_though_there_is_too_little_memory_to_publish_its_input(self):
+        """It was refused while the worker ran it: there was a second reply, and the cells after it failed."""
+        kernel, client = self.start(64)
+        # Six characters each in what is published, and one in what the worker gets.
+        done = client.execute("#" + "\x7f" * (6 << 20) + "\n6 * 7")
+        kernel.log.wait("OutOfMemoryError")
+        self.assertEqual("42", done.result(), done.told())
+        self.assertEqual("43", client.execute("6 * 7 + 1").result())
 
     def test_a_client_that_came_when_there_was_no_descriptor_is_served_later(self):
         """Only when another client of the same socket said something, and there may be none."""

@@ -11,6 +11,10 @@ import java.util.List;
 /// @param content the JSON as received; read with [Request#parse]
 public record Message(List<byte[]> identities, Header header, byte[] parentHeader, byte[] metadata, byte[] content,
         List<byte[]> buffers) {
+    /// Of content, metadata and parent header together. The heap of 768 MiB holds a cell's code several times until the
+    /// worker has it and it is published; of some characters Java's strings have twice the bytes.
+    static final int MAX_JSON_BYTES = 64 << 20;
+
     static final byte[] DELIMITER = {'<', 'I', 'D', 'S', '|', 'M', 'S', 'G', '>'};
 
     public Message {
@@ -36,10 +40,19 @@ public record Message(List<byte[]> identities, Header header, byte[] parentHeade
         identities.addAll(frames.subList(0, delimiter));
         var parts = frames.subList(delimiter + 1, frames.size());
         signer.verify(parts.get(0), parts.get(1), parts.get(2), parts.get(3), parts.get(4));
-        Json.parse("parent_header", parts.get(2));
-        Json.parse("metadata", parts.get(3));
         return new Message(identities, Header.parse(parts.get(1)), parts.get(2), parts.get(3), parts.get(4),
                 parts.subList(5, parts.size()));
+    }
+
+    /// @throws WireException if it is too long, or parent header or metadata are not JSON
+    void check() {
+        long bytes = (long) content.length + metadata.length + parentHeader.length;
+        if (bytes > MAX_JSON_BYTES) {
+            throw new WireException("%s with %,d bytes of content, metadata and parent header; the limit is %,d"
+                    .formatted(header.msgType(), bytes, MAX_JSON_BYTES));
+        }
+        Json.parse("parent_header", parentHeader);
+        Json.parse("metadata", metadata);
     }
 
     /// The same without parent, content, metadata and buffers: what an answer needs of it.

@@ -88,8 +88,9 @@ public sealed interface Request {
         record Search(String pattern, Optional<Integer> n, boolean unique) implements HistoryQuery {}
     }
 
-    /// @throws WireException if the content is not what the message type asks for
+    /// @throws WireException if the message is too long, or its content is not what the message type asks for
     static Request parse(Message message) {
+        message.check();
         // What a comm says is between the front end and the worker.
         var content = Json.parseWithout(message.header().msgType().startsWith("comm_") ? "data" : "",
                 message.header().msgType(), message.content());
@@ -157,11 +158,9 @@ public sealed interface Request {
 
     /// The answer to an `input_request` (Jupyter messaging, "Messages on the stdin channel").
     ///
-    /// @throws WireException if the message is not an `input_reply`
+    /// @throws WireException if the message is too long, or its content is not that of an `input_reply`
     static String inputReply(Message message) {
-        if (!message.header().msgType().equals("input_reply")) {
-            throw new WireException(message.header().msgType() + " is not a message of the stdin channel");
-        }
+        message.check();
         return Json.parse("input_reply", message.content()).string("value");
     }
 }

@@ -2,11 +2,14 @@ package dev.capsule.kernel;
 
 import dev.capsule.jupyter.Content;
 import dev.capsule.jupyter.Request;
+import dev.capsule.log.Logs;
 import dev.capsule.session.CommMessage;
 import dev.capsule.session.Display;
 import dev.capsule.session.ExecutionListener;
 import dev.capsule.session.InputRequest;
 import dev.capsule.session.Outcome;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.BiConsumer;
@@ -15,6 +18,8 @@ import java.util.function.Consumer;
 /// Turns what one execution says into messages under its `execute_request`. Its lock keeps the worker's thread from
 /// publishing output before the thread that started the cell has published `execute_input`.
 final class CellRun implements ExecutionListener {
+    private static final Logger LOG = Logs.of(CellRun.class);
+
     private final Exchange exchange;
     private final Request.Execute request;
     private final int executionCount;
@@ -45,12 +50,20 @@ final class CellRun implements ExecutionListener {
     }
 
     /// Hands the cell to the worker and publishes that it runs; the two overlap.
-    synchronized void start(String code, Consumer<CellRun> execute) {
+    ///
+    /// @param whenGiven is told when the worker has it
+    synchronized void start(String code, Consumer<CellRun> execute, Runnable whenGiven) {
         execute.accept(this);
-        // For a silent cell nothing else is said.
-        exchange.open();
-        if (!request.silent()) {
-            exchange.publish("execute_input", Content.executeInput(code, executionCount));
+        try {
+            whenGiven.run();
+            // For a silent cell nothing else is said.
+            exchange.open();
+            if (!request.silent()) {
+                exchange.publish("execute_input", Content.executeInput(code, executionCount));
+            }
+        } catch (RuntimeException | Error e) {
+            // The memory may not suffice. The cell runs all the same, and only its end is the end of its turn.
+            LOG.log(Level.ERROR, "publishing that a cell runs", e);
         }
     }
 

@@ -242,6 +242,7 @@ final class Shell {
     }
 
     private void refuse(Turn turn, Exchange exchange, String ename, String evalue) {
+        exchange.open();
         if (turn.message().header().msgType().endsWith("_request")) {
             exchange.reply(turn.executes()
                     ? Content.executeError(executionCount, ename, evalue, List.of())
@@ -380,13 +381,11 @@ final class Shell {
                     stdin.forget(message);
                     settled(settled, outcome, receivedAtNanos);
                 });
-        run.start(request.code(), listener -> {
-            session.execute(
-                    new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
-                            remembered, request.allowStdin(), request.userExpressions(), request.transaction()
-                                    .map(name -> Transaction.named(name).orElseThrow())),
-                    listener);
-            // The worker has it by now, but the listener hears nothing before all of this is done.
+        var cell = new Session.Cell(subshell, turn.message().header().msgId(), request.code(), count, request.silent(),
+                remembered, request.allowStdin(), request.userExpressions(), request.transaction()
+                        .map(name -> Transaction.named(name).orElseThrow()));
+        run.start(request.code(), listener -> session.execute(cell, listener), () -> {
+            // The listener hears nothing before all of this is done.
             if (remembered) {
                 history.add(count, request.code());
             }

@@ -16,6 +16,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// Asks the client that runs a cell for input, and finds the question that an answer belongs to. Safe for several
 /// threads.
@@ -72,18 +73,28 @@ final class Stdin {
     void received(byte[] identity, List<byte[]> frames) {
         try {
             var reply = Message.decode(identity, frames, signer);
-            String value = Request.inputReply(reply);
-            if (!answer(identity, reply.parentMsgId(), value)) {
-                LOG.log(Level.WARNING, () -> "dropped an input_reply that answers no open input_request");
+            if (!reply.header().msgType().equals("input_reply")) {
+                throw new WireException(reply.header().msgType() + " is not a message of the stdin channel");
             }
+            answer(reply, question(identity, reply.parentMsgId())
+                    .orElseThrow(() -> new WireException("an input_reply that answers no open input_request")));
         } catch (WireException e) {
             LOG.log(Level.WARNING, () -> "dropped a message on stdin: " + e.getMessage());
         }
     }
 
+    /// The cell hears of an answer that cannot be taken: nobody would give it another.
+    private static void answer(Message reply, InputRequest question) {
+        try {
+            question.answer(Request.inputReply(reply));
+        } catch (WireException e) {
+            LOG.log(Level.WARNING, () -> "refused an input_reply: " + e.getMessage());
+            question.refuse("ValueError", "the answer was refused: " + e.getMessage());
+        }
+    }
+
     /// @param parentMsgId of the question; clients that send none, as jupyter_client, mean the newest one
-    private boolean answer(byte[] identity, String parentMsgId, String value) {
-        InputRequest answered = null;
+    private Optional<InputRequest> question(byte[] identity, String parentMsgId) {
         synchronized (questions) {
             String msgId = parentMsgId;
             if (parentMsgId.isEmpty()) {
@@ -93,12 +104,7 @@ final class Stdin {
                     }
                 }
             }
-            var question = questions.remove(msgId);
-            if (question == null) {
-                return false;
-            }
-            answered = question.request();
+            return Optional.ofNullable(questions.remove(msgId)).map(Question::request);
         }
-        return answered.answer(value);
     }
 }
