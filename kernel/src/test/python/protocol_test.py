@@ -526,6 +526,41 @@ class Other(KernelCase):
         self.kernel.log.wait("the limit is 65,536")
         self.assert_runs("os.getpid()", before)
 
+    def test_half_a_surrogate_pair_is_refused(self):
+        """The worker was given a question mark for it, and ran another code than was sent."""
+        # The schema of a reply knows no refusal.
+        self.client.validating = False
+        self.addCleanup(setattr, self.client, "validating", True)
+        half = r"half of a surrogate pair, \\ud800, at character 12"
+        for message_type, content in (
+            ("execute_request", {"code": "print(ord('𝒳\ud800'))"}),
+            ("execute_request", {"code": "1", "user_expressions": {"x": "print(ord('𝒳\ud800'))"}}),
+            ("complete_request", {"code": "print(ord('𝒳\ud800", "cursor_pos": 1}),
+            ("inspect_request", {"code": "print(ord('𝒳\ud800", "cursor_pos": 1}),
+            ("is_complete_request", {"code": "print(ord('𝒳\ud800"}),
+        ):
+            with self.subTest(message_type):
+                message = self.client.session.msg(message_type, {})
+                self.client.requests[message["msg_id"]] = message
+                self.send_ascii(self.client.shell, message, content)
+                refused = self.client.finish(message["msg_id"])
+                self.assertEqual("BadRequest", refused.content["ename"])
+                self.assertRegex(refused.content["evalue"], half)
+                self.assertEqual([], refused.types())
+        running = self.client.start("input()", allow_stdin=True)
+        question = self.client.next_input_request()
+        answer = self.client.session.msg("input_reply", {}, parent=question)
+        self.send_ascii(self.client.stdin, answer, {"value": "print(ord('𝒳\udc00'))"})
+        failed = self.client.finish(running)
+        self.assertRegex(failed.content["evalue"], half.replace("d800", "dc00"))
+        self.assert_runs("'𝒳'.encode('utf-16-be')", r"b'\xd85\xdc\xb3'")
+
+    def send_ascii(self, channel, message, content):
+        """Sends a message with content of which all but ASCII is escaped, pairs and halves alike."""
+        session = self.client.session
+        parts = session.serialize(message)[2:5] + [json.dumps(content).encode()]
+        channel.send_multipart([b"<IDS|MSG>", session.sign(parts), *parts])
+
     def test_what_the_memory_does_not_hold_is_refused_before_anything_is_done_with_it(self):
         """It ran out for a cell that the worker went on with: the cell had two replies, and those after it failed."""
         before = self.assert_ok(self.client.execute("import os; os.getpid()")).result()

@@ -12,9 +12,10 @@ import org.jspecify.annotations.Nullable;
 /// @param what names the object in errors
 record JsonObject(String what, Map<String, @Nullable Object> fields) {
 
-    /// @throws WireException if the field is absent or not a string; so do all readers without a default
+    /// @throws WireException if the field is absent, not a string, or has half of a character; so do all readers
+    ///     without a default
     String string(String name) {
-        return require(name, String.class, "a string");
+        return whole(name, require(name, String.class, "a string"));
     }
 
     String string(String name, String absent) {
@@ -61,7 +62,7 @@ record JsonObject(String what, Map<String, @Nullable Object> fields) {
             if (!(entry.getKey() instanceof String key) || !(entry.getValue() instanceof String value)) {
                 throw new WireException("%s: %s has a value that is not a string".formatted(what, name));
             }
-            strings.put(key, value);
+            strings.put(whole(name, key), whole(name, value));
         }
         return strings;
     }
@@ -76,9 +77,22 @@ record JsonObject(String what, Map<String, @Nullable Object> fields) {
             if (!(value instanceof String string)) {
                 throw new WireException("%s: %s has an element that is not a string".formatted(what, name));
             }
-            strings.add(string);
+            strings.add(whole(name, string));
         }
         return strings;
+    }
+
+    /// JSON can escape half of a surrogate pair, for which UTF-8 has no bytes: others would get a question mark.
+    private String whole(String name, String string) {
+        for (int i = 0; i < string.length(); i++) {
+            int codePoint = string.codePointAt(i);
+            if (codePoint >= Character.MIN_SURROGATE && codePoint <= Character.MAX_SURROGATE) {
+                throw new WireException("%s: %s has half of a surrogate pair, \\u%04x, at character %,d".formatted(what,
+                        name, codePoint, string.codePointCount(0, i)));
+            }
+            i += Character.charCount(codePoint) - 1;
+        }
+        return string;
     }
 
     private <T> T require(String name, Class<T> type, String expected) {
