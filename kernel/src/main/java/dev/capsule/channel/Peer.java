@@ -43,6 +43,7 @@ final class Peer {
     private final SocketChannel channel;
     private final SelectionKey key;
     private final String name;
+    private final long acceptedNanos = System.nanoTime();
 
     // Reactor thread.
     private final byte[] greeting = new byte[Greeting.BYTES];
@@ -172,6 +173,16 @@ final class Peer {
         if (sendRaw(Traffic.Command.ready(socket.traits().type()).encode())) {
             socket.connected(this, identity);
         }
+    }
+
+    /// Whether it is connected and has not introduced itself. Reactor thread.
+    boolean isShakingHands() {
+        return !ready && !isClosed();
+    }
+
+    /// When it connected, by [System#nanoTime].
+    long acceptedNanos() {
+        return acceptedNanos;
     }
 
     /// Whether this is asked for the first time. Reactor thread.

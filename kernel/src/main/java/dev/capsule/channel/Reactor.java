@@ -31,6 +31,9 @@ public final class Reactor implements AutoCloseable {
     /// descriptors of the process, which may be 1,024 and of which the workers need some.
     private static final int MAX_CHANNELS = 256;
 
+    /// Refused clients come again and again: one line in so much time tells of them.
+    private static final Duration COMPLAINTS_APART = Duration.ofMinutes(1);
+
     /// How long a listening socket for which there was no descriptor waits, unless something else happens before.
     private static final Duration RETRY = Duration.ofSeconds(1);
 
@@ -59,6 +62,8 @@ public final class Reactor implements AutoCloseable {
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     /// Listening sockets that do not accept for now.
     private final List<SelectionKey> exhausted = new ArrayList<>();
+    /// When a refusal is next told of, by [System#nanoTime].
+    private long complaintNanos = System.nanoTime();
 
     /// Starts the thread.
     ///
@@ -210,17 +215,44 @@ public final class Reactor implements AutoCloseable {
             if (channel == null) {
                 return;
             }
-            if (selector.keys().size() >= MAX_CHANNELS) {
-                LOG.log(Level.WARNING, () -> "refusing a client: there are " + MAX_CHANNELS + " already");
+            if (selector.keys().size() < MAX_CHANNELS || makeWay()) {
+                connect(socket, channel);
+            } else {
                 channel.close();
-                return;
+                complain(socket);
             }
-            connect(socket, channel);
         } catch (IOException e) {
             // Most likely there is no descriptor left. The selector would report the client again and again.
             key.interestOps(0);
             exhausted.add(key);
             LOG.log(Level.WARNING, () -> "cannot accept a client for now: " + e);
+        }
+    }
+
+    /// Closes the connection that has been without a finished handshake longest. Anybody can open some and say nothing,
+    /// and who has finished one is more likely a client.
+    ///
+    /// @return false when there is none
+    private boolean makeWay() {
+        var longest = selector.keys().stream()
+                .map(SelectionKey::attachment)
+                .filter(Peer.class::isInstance).map(Peer.class::cast)
+                .filter(Peer::isShakingHands)
+                .min((one, other) -> Long.signum(one.acceptedNanos() - other.acceptedNanos()));
+        longest.ifPresent(peer -> {
+            LOG.log(Level.DEBUG, () -> peer + " makes way for another: it has not finished its handshake");
+            peer.close();
+        });
+        return longest.isPresent();
+    }
+
+    private void complain(BoundSocket socket) {
+        long now = System.nanoTime();
+        if (now - complaintNanos >= 0) {
+            complaintNanos = now + COMPLAINTS_APART.toNanos();
+            LOG.log(Level.WARNING, () -> ("refusing clients on port %s: thread %s serves %s connections and listening "
+                    + "sockets, which is the limit; close clients that are not needed any more, or find out whose they "
+                    + "are (ss -tnp)").formatted(socket.address().getPort(), thread.getName(), MAX_CHANNELS));
         }
     }
 

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.time.Duration;
@@ -197,12 +199,59 @@ class ReactorTest {
             for (int i = 0; i < 255; i++) {
                 peers.add(RawPeer.connect(address, "REQ", new byte[0]));
             }
-            try (var oneTooMany = new RawPeer(address)) {
-                oneTooMany.awaitClosed();
-            }
-            peers.get(100).send(List.of(new byte[]{7}));
-            assertArrayEquals(new byte[]{7}, peers.get(100).receive().getFirst());
+            String log = logOf(() -> {
+                for (int i = 0; i < 10; i++) {
+                    try (var oneTooMany = new RawPeer(address)) {
+                        oneTooMany.awaitClosed();
+                    }
+                }
+                assertEchoes(peers.get(100));
+            });
+            // There was a line for each, and none said where.
+            assertEquals(1, log.lines().count(), log);
+            assertTrue(log.contains("port " + address.getPort() + ":") && log.contains(" 256 "), log);
             peers.forEach(RawPeer::close);
         }
+    }
+
+    /// Anybody could keep all clients out, without a key, by connections on which nothing was said.
+    @Test
+    void whoHasNotShakenHandsMakesWay() {
+        try (var reactor = new Reactor("idle", Duration.ZERO)) {
+            var address = new EchoSocket(reactor, ANY_PORT).address();
+            var first = RawPeer.connect(address, "REQ", new byte[0]);
+            var idle = new ArrayList<RawPeer>();
+            for (int i = 0; i < 254; i++) {
+                idle.add(new RawPeer(address));
+                // It is accepted, in this order.
+                idle.getLast().readGreeting();
+            }
+            var clients = new ArrayList<RawPeer>(List.of(first));
+            for (int i = 0; i < 254; i++) {
+                clients.add(RawPeer.connect(address, "REQ", new byte[0]));
+                idle.get(i).awaitClosed();
+            }
+            clients.forEach(ReactorTest::assertEchoes);
+            idle.forEach(RawPeer::close);
+            clients.forEach(RawPeer::close);
+        }
+    }
+
+    private static void assertEchoes(RawPeer peer) {
+        peer.send(List.of(new byte[]{7}));
+        assertArrayEquals(new byte[]{7}, peer.receive().getFirst());
+    }
+
+    /// What is logged meanwhile.
+    private static String logOf(Runnable action) {
+        var before = System.err;
+        var written = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(written, true, UTF_8));
+        try {
+            action.run();
+        } finally {
+            System.setErr(before);
+        }
+        return written.toString(UTF_8);
     }
 }
