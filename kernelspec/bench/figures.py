@@ -53,6 +53,7 @@ FIGURES = {
         Figure("pause.idle", "execute → idle, after 20 ms idle"),
         Figure("assign", "x = n → reply"),
         Figure("call", "f(n) → reply"),
+        Figure("burst", "60 × f(n) in a row, 80 MB in use: each"),
         Figure("tail", "execute → reply, p99, after 3,000 cells", "ms", _at(0.35), _at(0.6), quantile=0.99),
         Figure("await", "await → reply", "ms", _at(0.14, absolute=10), _at(0.28, absolute=10)),
         Figure(

@@ -302,6 +302,19 @@ def run_side_by_side(kernels, ended):
                         yield "ten.tail", ms(cell.require_result(str(number + 1)).replied_after)
 
 
+@measure("burst", rounds=5, quick_rounds=1, starts_kernels=True)
+def burst(place):
+    """A notebook's cells, one after the other, in a process that is as large as one with pandas."""
+    cells = 60
+    with place.kernel() as kernel:
+        warm(kernel.start().subscribed())
+        kernel.run("def f(n): return n\nballast = [[] for _ in range(1_000_000)]").require_ok()
+        began = now()
+        for number in range(cells):
+            kernel.run(f"f({number})").require_result(str(number))
+        yield "burst", ms((now() - began) / cells)
+
+
 @measure("memory", rounds=3, quick_rounds=1, starts_kernels=True)
 def memory(place):
     """Of everything that the kernel started, its sandbox and its snapshots, too: the pauses are there for these."""
