@@ -76,9 +76,8 @@ class Floods(KernelCase):
         deaf.wait(lambda: last in deaf._idle, "idle of the last cell", LONG)
 
     def test_as_much_code_as_is_taken(self):
-        # With the last character of it, Java has two bytes for each.
         characters = (64 << 20) - 1000
-        code = f"text = '{'x' * (characters - 1)}語'; len(text)"
+        code = f"text = '{'x' * characters}'; len(text)"
         done = self.assert_ok(self.client.execute(code, timeout=LONG))
         self.assertEqual(str(characters), done.result())
         self.assertEqual(code, done.contents("execute_input")[0]["code"])

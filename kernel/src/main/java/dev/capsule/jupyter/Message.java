@@ -12,7 +12,8 @@ import java.util.List;
 public record Message(List<byte[]> identities, Header header, byte[] parentHeader, byte[] metadata, byte[] content,
         List<byte[]> buffers) {
     /// Of content, metadata and parent header together. The heap of 768 MiB holds a cell's code several times until the
-    /// worker has it and it is published; of some characters Java's strings have twice the bytes.
+    /// worker has it and it is published. (Where Java has two bytes for each of so many characters, or JSON six, there may
+    /// be no room left to publish it, but the cell runs.)
     static final int MAX_JSON_BYTES = 64 << 20;
 
     static final byte[] DELIMITER = {'<', 'I', 'D', 'S', '|', 'M', 'S', 'G', '>'};
