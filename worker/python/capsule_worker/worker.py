@@ -184,7 +184,8 @@ class Worker(Server):
         if kind != "execute":
             return True, kind != "comm"
         text = str(buffers[0], "utf-8", "replace")
-        return self._risk.of(text, self._parts.engine.namespace()), is_grave(text)
+        risky = self._risk.of(text, self._parts.engine.namespace())
+        return risky, risky and is_grave(text)
 
     # Cells
 

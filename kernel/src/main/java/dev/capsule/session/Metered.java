@@ -20,7 +20,6 @@ final class Metered implements ExecutionListener {
 
     private final ExecutionListener listener;
     private final Advice advice;
-
     private final long outputBytes;
 
     // Guarded by this.
@@ -99,7 +98,8 @@ final class Metered implements ExecutionListener {
 
     /// @return how many of these bytes are too many
     private synchronized long excess(long bytes) {
-        return output.add(bytes, System.nanoTime()) - outputBytes;
+        // Who was told that no more is shown sees none of it later, when there would be room again.
+        return exceeded.equals(Optional.of(Limit.OUTPUT)) ? bytes : output.add(bytes, System.nanoTime()) - outputBytes;
     }
 
     /// @return whether so many bytes more may go out
