@@ -338,6 +338,22 @@ class Room(Limits):
         self.assertIn("The variables are as they were after", done.told())
         self.assert_kept()
 
+    def test_the_next_cell_is_not_told_of_it(self):
+        """The end of a process for its memory is seen within 100 ms and believed after as many more; by then the next cell
+        ran, and was said to have lost one."""
+        first = self.client.start(
+            "import subprocess, sys\n"
+            "hold = [subprocess.Popen([sys.executable, '-c', 'x = b\"x\" * (120 << 20); import signal; signal.pause()'])"
+            " for _ in range(2)]\n"
+            "while not any([each.poll() for each in hold]): pass\n"
+            "print('ended', flush=True)"
+        )
+        second = self.client.start(
+            "import time\nfor _ in range(100): time.sleep(0.01)\nfor each in hold: each.kill(); each.wait()"
+        )
+        self.assertIn("ended", self.client.finish(first).text())
+        self.assertEqual("", self.client.finish(second).text("stderr"))
+
     def test_snapshots_make_room(self):
         """What only snapshots still hold costs no cell its memory. Room was made by who looks every 100 ms, and one call
         that asks for much was faster: the system ended the worker."""

@@ -46,10 +46,14 @@ final class Ward {
         /// Whether a cell runs.
         boolean busy();
 
+        /// When the last one began, as [System#nanoTime] has it.
+        long begunAtNanos();
+
         /// A limit is exceeded, by the running cell if there is one; told on the watchdog's thread.
         void exceeded(Limit limit);
 
-        /// A process was ended for a limit, and it was not the worker itself; told on the watchdog's thread.
+        /// A process was ended for a limit, and it was not the worker itself, since the cell that runs has begun; told on the
+        /// watchdog's thread.
         void curtailed(Limit limit);
 
         /// The worker has to end.
@@ -89,8 +93,10 @@ final class Ward {
 
     // Of thread watchdog.
     private boolean following;
-    /// Whether the last look found a process ended for its memory that was no snapshot as far as was known.
+    /// Whether the last look found a process ended for its memory that was no snapshot as far as was known; and the time of
+    /// the look before, since which that has happened.
     private boolean unexplained;
+    private long unexplainedSinceNanos;
     private long lookedAtNanos = System.nanoTime();
     private long costNanos;
     private long fullSinceNanos = -1;
@@ -266,12 +272,15 @@ final class Ward {
             if (concernsOthers && !unexplained) {
                 // The end of a snapshot is told a moment after the system has counted it.
                 unexplained = true;
+                unexplainedSinceNanos = lookedAtNanos;
             } else {
                 unexplained = false;
                 known = kills;
                 if (concernsOthers) {
                     killedAtNanos = now;
-                    subject.curtailed(Limit.MEMORY);
+                    if (subject.begunAtNanos() - unexplainedSinceNanos < 0) {
+                        subject.curtailed(Limit.MEMORY);
+                    }
                 }
             }
             makeRoom();

@@ -494,6 +494,11 @@ public final class WorkerProcess {
         }
 
         @Override
+        public long begunAtNanos() {
+            return startedAtNanos;
+        }
+
+        @Override
         public void exceeded(Limit limit) {
             listener.exceeded(limit);
         }
