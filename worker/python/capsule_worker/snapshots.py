@@ -28,6 +28,7 @@ from time import perf_counter
 from . import frames, idle
 from .imports import standard
 from .interrupts import has_children
+from .supervisor import rename
 
 # Wakes a snapshot, which has every signal blocked.
 WAKE = SIGUSR1
@@ -323,7 +324,9 @@ class Snapshots:
             if self._kernel_is_gone():
                 # The supervisor has ended its group before this process was of it.
                 os._exit(1)
+            name = rename(b"snapshot")
             self._sleep()
+            rename(name)
             os.setpgid(0, 0)
             files.restore()
             if numbers is not None:

@@ -25,7 +25,16 @@ from .imports import standard
 
 _ORDERS = 6
 _REPORTS = 7
+_PR_SET_NAME = 15
+_PR_GET_NAME = 16
 _PR_SET_CHILD_SUBREAPER = 36
+
+_LANDLOCK_CREATE_RULESET = 444
+_LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_SCOPE_SIGNAL = 2
+
+# The C library, of which all processes have a use; None in a Python without ctypes.
+_libc = None
 
 # What a cell may send by mistake; and SIGHUP the system sends when a cell has stopped a process here and dies.
 _IGNORED = (SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM)
@@ -44,10 +53,11 @@ def start():
         os.setsid()
     orders = _begin()
     ready, tell = os.pipe()
-    # Once, for both of these processes have a use for it.
-    _load_ctypes()
+    _load_libc()
+    supervisor, fenced = os.getpid(), _is_fenced_in()
     if os.fork():
         os.close(ready)
+        rename(b"supervisor")
         try:
             _supervise(orders, tell)
         finally:
@@ -56,14 +66,51 @@ def start():
         os.close(descriptor)
     # In the same session, by which all processes of the worker are found when the kernel is gone.
     os.setpgid(0, 0)
+    if fenced:
+        _keep_off(supervisor)
     return out_of_reach(ready)
 
 
-def _load_ctypes():
+def _load_libc():
+    global _libc
     try:
-        standard("ctypes")
-    except ImportError:
-        pass  # a Python without it
+        _libc = standard("ctypes").CDLL(None)
+    except (ImportError, OSError):
+        pass
+
+
+def rename(name):
+    """Names this process otherwise than Python, which is what `pkill python` in a cell means. Returns the name it had."""
+    if _libc is None:
+        return None
+    before = standard("ctypes").create_string_buffer(16)
+    _libc.prctl(_PR_GET_NAME, before)
+    _libc.prctl(_PR_SET_NAME, name)
+    return before.value
+
+
+def _keep_off(supervisor):
+    """Where Landlock fences processes in, it does not keep them from signalling each other: cells get a fence of their own.
+    The first process of a namespace is out of their reach anyway.
+    """
+    if _libc is None or supervisor == 1:
+        return
+    ctypes = standard("ctypes")
+    # struct landlock_ruleset_attr: no files, no network.
+    attributes = (ctypes.c_uint64 * 3)(0, 0, _LANDLOCK_SCOPE_SIGNAL)
+    ruleset = _libc.syscall(_LANDLOCK_CREATE_RULESET, attributes, ctypes.sizeof(attributes), 0)
+    if ruleset >= 0:
+        _libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
+
+
+def _is_fenced_in():
+    """Whether the kernel, which started this process, cannot be signalled."""
+    try:
+        os.kill(os.getppid(), 0)
+    except OSError:
+        return True
+    return False
 
 
 def _begin():
@@ -111,9 +158,9 @@ def _supervise(orders, tell):
 def _adopt_orphans():
     """Snapshots, and live processes that come of them, lose the parent that starts them: so they get this one."""
     try:
-        return standard("ctypes").CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    except (ImportError, OSError, AttributeError):
-        return False  # a Python without ctypes
+        return _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    except AttributeError:
+        return False
 
 
 def _report_ended():
@@ -150,5 +197,9 @@ def _follow(orders):
 
 
 def _end():
-    """The kernel is gone. The live process notices that itself; the snapshots are of this process' group."""
-    os.killpg(os.getpgrp(), SIGKILL)
+    """The kernel is gone. The live process notices that itself; the snapshots are of this process' group, or end with the
+    first one of their namespace.
+    """
+    if os.getpid() != 1:
+        os.killpg(os.getpgrp(), SIGKILL)
+    os._exit(0)

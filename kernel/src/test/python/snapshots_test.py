@@ -250,6 +250,10 @@ class Signals:
         "def group(pid):\n"
         "    try: return os.getpgid(pid)\n"
         "    except ProcessLookupError: pass\n"
+        "def attempt(pid, number):\n"
+        "    try: os.kill(pid, number)\n"
+        "    except PermissionError: pass\n"
+        "def name(pid): return open(f'/proc/{pid}/comm').read().strip()\n"
         "def snapshots(): return [pid for pid in range(supervisor + 1, supervisor + 1000) if group(pid) == supervisor]\n"
     )
 
@@ -264,19 +268,14 @@ class Signals:
     def runs(self, *, kept):
         self.assertEqual("5" if kept else "None", self.ok("print(globals().get('kept'))").text().strip())
 
-    def test_the_supervisor_is_killed(self):
-        done = self.client.execute("os.kill(supervisor, signal.SIGKILL); time.sleep(60)")
-        self.assertRegex(done.content["evalue"], "SIGKILL.*fresh worker", done.told())
-        self.runs(kept=False)
-
     def test_the_supervisor_is_stopped_by_a_cell_that_dies(self):
         """Who was to tell of the end did not, and the cell seemed to run for ever."""
-        done = self.client.execute("os.kill(supervisor, signal.SIGSTOP); os._exit(3)")
+        done = self.client.execute("attempt(supervisor, signal.SIGSTOP); os._exit(3)")
         self.assert_restored(done, "code 3")
         self.runs(kept=True)
 
     def test_the_supervisor_is_stopped_before_cells_are_taken_back(self):
-        self.ok("os.kill(supervisor, signal.SIGSTOP); kept = 6")
+        self.ok("attempt(supervisor, signal.SIGSTOP); kept = 6")
         self.ok("%undo")
         self.runs(kept=True)
 
@@ -301,22 +300,53 @@ class Signals:
         self.assertRegex(done.content["evalue"], "(?i)protocol", done.told())
         self.runs(kept=True)
 
-    def test_all_is_killed(self):
-        done = self.client.execute("for pid in [*snapshots(), supervisor, os.getpid()]: os.kill(pid, signal.SIGKILL)")
+    def test_all_is_killed_one_by_one(self):
+        done = self.client.execute("for pid in [*snapshots(), supervisor, os.getpid()]: attempt(pid, signal.SIGKILL)")
         self.assertRegex(done.content["evalue"], "SIGKILL", done.told())
         self.runs(kept=False)
 
 
-class SignalsInNamespaces(Signals, Case):
+class ByName:
+    def test_programs_are_killed_by_their_name(self):
+        """The snapshots were called as what runs the cells is, and went with it."""
+        self.assertEqual("{'snapshot'}", self.ok("print({name(pid) for pid in snapshots()})").text().strip())
+        done = self.client.execute("ours = name(os.getpid())\n"
+                                   "for pid in [supervisor, *snapshots(), os.getpid()]:\n"
+                                   "    if name(pid) == ours: os.kill(pid, signal.SIGKILL)")
+        self.assert_restored(done, "SIGKILL")
+        self.runs(kept=True)
+        self.assertNotEqual("snapshot", self.ok("print(name(os.getpid()))").text().strip())
+
+
+class OutOfReach:
+    """The variables were gone when a cell had ended who keeps their copies, and the next cell was told of it."""
+
+    def test_the_supervisor_is_killed(self):
+        self.ok("attempt(supervisor, signal.SIGKILL)")
+        self.assert_restored(self.client.execute("attempt(supervisor, signal.SIGTERM); os._exit(3)"), "code 3")
+        self.runs(kept=True)
+
+    def test_all_is_killed_at_once(self):
+        done = self.client.execute("os.kill(-1, signal.SIGKILL)")
+        self.assertEqual("PermissionError", done.content["ename"], done.told())
+        self.runs(kept=True)
+
+
+class SignalsInNamespaces(OutOfReach, ByName, Signals, Case):
     sandbox = "L1"
 
 
-class SignalsBehindAFence(Signals, Case):
+class SignalsBehindAFence(OutOfReach, Signals, Case):
     sandbox = "L3"
 
 
-class SignalsWithoutASandbox(Signals, Case):
+class SignalsWithoutASandbox(ByName, Signals, Case):
     sandbox = "none"
+
+    def test_the_supervisor_is_killed(self):
+        done = self.client.execute("os.kill(supervisor, signal.SIGKILL); time.sleep(60)")
+        self.assertRegex(done.content["evalue"], "SIGKILL.*fresh worker", done.told())
+        self.runs(kept=False)
 
 
 class Undo(Case):

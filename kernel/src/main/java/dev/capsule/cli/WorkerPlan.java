@@ -387,7 +387,7 @@ final class WorkerPlan implements Launches {
             readOnly.addAll(userPackages);
             environment.put("PYTHONUSERBASE", userBase.toString());
         }
-        return new Program(command(), readOnly, environment);
+        return new Program(command(), readOnly, environment, supervised());
     }
 
     /// What in reach of a cell would let it speak or decide for the user.

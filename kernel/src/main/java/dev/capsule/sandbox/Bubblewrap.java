@@ -35,8 +35,9 @@ public final class Bubblewrap {
     /// The workspace is staged before all else.
     private static final int WORKSPACE_TREE = 0;
 
-    /// The monitor outside, and the first process inside, of which the worker is a child.
-    private static final int DEPTH = 2;
+    /// The monitor outside has the first process inside for a child, of which the worker is one, unless it is that itself.
+    private static final int MONITOR = 1;
+    private static final int REAPER = 1;
 
     /// Where the system's tools are.
     ///
@@ -71,7 +72,7 @@ public final class Bubblewrap {
     }
 
     private Launch build(Tier tier, Seccomp.Arch arch, HostFiles host, Program program, Workspace workspace) {
-        namespaces();
+        namespaces(program);
         system(tier, host);
         Path directory = workspace(workspace);
         program.readOnly().stream().filter(path -> host.trees().stream().noneMatch(path::startsWith))
@@ -92,7 +93,8 @@ public final class Bubblewrap {
         descriptors.put(SECCOMP_FD, new Source.Content(Seccomp.program(arch, sockets, Seccomp.Scope.OWN)));
         descriptors.put(ARGUMENTS_FD, text(String.join("\0", arguments) + "\0"));
         return new Launch(program.command().getFirst(), command(program), Map.of(), Path.of("/"), descriptors,
-                confinement(), List.of(), DEPTH, user(), Optional.of(quota(workspace)));
+                confinement(), List.of(), program.init() ? MONITOR : MONITOR + REAPER, user(),
+                Optional.of(quota(workspace)));
     }
 
     private Quota quota(Workspace workspace) {
@@ -134,7 +136,7 @@ public final class Bubblewrap {
         };
     }
 
-    private void namespaces() {
+    private void namespaces(Program program) {
         String uid = Integer.toString(UID);
         add("--unshare-user", "--uid", uid, "--gid", uid, "--disable-userns", "--unshare-pid", "--unshare-ipc",
                 "--unshare-uts", "--unshare-cgroup", "--hostname", "capsule");
@@ -144,6 +146,9 @@ public final class Bubblewrap {
             }
         }
         add("--new-session", "--die-with-parent", "--cap-drop", "ALL");
+        if (program.init()) {
+            add("--as-pid-1");
+        }
     }
 
     private void system(Tier tier, HostFiles host) {

@@ -256,7 +256,7 @@ public final class Probe {
     /// @return what is wrong; empty when the sandbox holds
     private Optional<String> check(Sandbox sandbox, Workspace workspace) {
         var program = new Program(List.of("/bin/sh", "-c", "cd \"$TMPDIR\" && " + SELF_CHECK, "sh", secret.toString()),
-                List.of(), Map.of());
+                List.of(), Map.of(), false);
         try {
             var ended = processes.run(sandbox.launch(Profile.DEFAULT, program, workspace), PATIENCE);
             if (ended.exitValue() != 0) {

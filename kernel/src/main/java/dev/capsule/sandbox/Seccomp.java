@@ -183,6 +183,8 @@ public final class Seccomp {
         rules.add(new Rule(Syscall.CLONE, Denial.NOT_PERMITTED, new AnyBit(0, NEW_NAMESPACES)));
         // 0 is Linux itself, -1 asks what it is; others turn off address randomization and the like.
         rules.add(new Rule(Syscall.PERSONALITY, Denial.NOT_PERMITTED, new NotIn(0, ALL_BITS, List.of(0, -1))));
+        // To all at once: the snapshots are among them, and whoever means that wants no session any more.
+        rules.add(new Rule(Syscall.KILL, Denial.NOT_PERMITTED, new In(0, ALL_BITS, List.of(-1))));
         // Their arguments are behind pointers.
         rules.add(new Rule(Syscall.CLONE3, Denial.NO_SUCH_CALL));
         rules.add(new Rule(Syscall.OPENAT2, Denial.NO_SUCH_CALL));

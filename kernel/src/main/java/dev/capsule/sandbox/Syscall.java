@@ -13,7 +13,7 @@ enum Syscall {
             428), OPEN_TREE_ATTR(467, 467), FSOPEN(430, 430), FSCONFIG(431, 431), FSMOUNT(432,
                     432), FSPICK(433, 433), MOUNT_SETATTR(442, 442), STATMOUNT(457, 457), LISTMOUNT(458, 458),
     // Namespaces and processes.
-    UNSHARE(272, 97), SETNS(308, 268), CLONE(56, 220), CLONE3(435, 435), PERSONALITY(135, 92),
+    UNSHARE(272, 97), SETNS(308, 268), CLONE(56, 220), CLONE3(435, 435), PERSONALITY(135, 92), KILL(62, 129),
     // Large interfaces of the kernel that hold most of its holes, and some that a filter of other calls does not see.
     KEYCTL(250, 219), ADD_KEY(248, 217), REQUEST_KEY(249, 218), BPF(321, 280), PERF_EVENT_OPEN(298, 241), USERFAULTFD(
             323, 282), IO_URING_SETUP(425, 425), IO_URING_ENTER(426,

@@ -3,6 +3,7 @@ package dev.capsule.sandbox;
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
@@ -36,11 +37,11 @@ class BubblewrapTest {
             List.of(new Guard(".envrc", Protection.HIDDEN, false), new Guard(".git", Protection.READ_ONLY, true),
                     new Guard(".ssh", Protection.HIDDEN, true)));
     private static final Program SYSTEM = new Program(List.of("/usr/bin/python3", "/usr/share/worker/main.py"),
-            List.of(Path.of("/usr"), Path.of("/usr/share/worker")), Map.of());
+            List.of(Path.of("/usr"), Path.of("/usr/share/worker")), Map.of(), true);
     private static final Program VENV = new Program(
             List.of("/home/ada/notebooks/.venv/bin/python", "/opt/worker/main.py"),
             List.of(NOTEBOOKS.resolve(".venv"), Path.of("/home/ada/.pyenv/versions/3.12.1"), Path.of("/opt/worker")),
-            Map.of("TZ", "Europe/Zurich"));
+            Map.of("TZ", "Europe/Zurich"), true);
     private static final Identity OWN = new Identity.KernelsOwn();
     private static final Identity DEDICATED = new Identity.Dedicated(1_879_048_200, new Owners.Mapped(42));
 
@@ -66,21 +67,23 @@ class BubblewrapTest {
     @Test
     void theWholeOfTheBestTier() {
         var launch = launch(Profile.DEFAULT, Tier.L1, TOOLS, SYSTEM, PLAIN, OWN);
-        assertEquals(words("""
-                --unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts
-                --unshare-cgroup --hostname capsule --unshare-net --new-session --die-with-parent --cap-drop ALL
-                --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
-                --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
-                --perms 0644 --file 12 /etc/hosts --perms 0644 --file 13 /etc/nsswitch.conf
-                --proc /proc --remount-ro /proc --dev /dev
-                --perms 1777 --size 536870912 --tmpfs /dev/shm --perms 1777 --size 268435456 --tmpfs /tmp
-                --perms 0700 --size 67108864 --tmpfs /home/user
-                --bind-fd 14 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
-                --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 8
-                --setenv OPENBLAS_NUM_THREADS 8 --setenv PATH /usr/local/bin:/usr/bin:/bin
-                --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv USER user
-                --remount-ro /dev --remount-ro / --seccomp 9
-                """), arguments(launch));
+        assertEquals(
+                words("""
+                        --unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts
+                        --unshare-cgroup --hostname capsule --unshare-net --new-session --die-with-parent --cap-drop ALL --as-pid-1
+                        --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
+                        --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
+                        --perms 0644 --file 12 /etc/hosts --perms 0644 --file 13 /etc/nsswitch.conf
+                        --proc /proc --remount-ro /proc --dev /dev
+                        --perms 1777 --size 536870912 --tmpfs /dev/shm --perms 1777 --size 268435456 --tmpfs /tmp
+                        --perms 0700 --size 67108864 --tmpfs /home/user
+                        --bind-fd 14 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
+                        --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 8
+                        --setenv OPENBLAS_NUM_THREADS 8 --setenv PATH /usr/local/bin:/usr/bin:/bin
+                        --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv USER user
+                        --remount-ro /dev --remount-ro / --seccomp 9
+                        """),
+                arguments(launch));
         assertEquals(words("""
                 /usr/bin/choom -n 100 -- /usr/bin/bwrap --args 8 --
                 /usr/bin/prlimit --nproc=276 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
@@ -90,7 +93,7 @@ class BubblewrapTest {
         assertEquals(Path.of("/"), launch.directory());
         assertEquals(new Confinement.Unconfined(), launch.confinement());
         assertEquals(Launch.KERNELS_OWN, launch.user());
-        assertEquals(2, launch.depth());
+        assertEquals(1, launch.depth());
         assertEquals("user:x:1000:1000:user:/home/user:/bin/sh\n", content(launch, 10));
         assertEquals("user:x:1000:\n", content(launch, 11));
         assertEquals("127.0.0.1 localhost capsule\n::1 localhost\n", content(launch, 12));
@@ -99,6 +102,15 @@ class BubblewrapTest {
         assertEquals(7, launch.descriptors().size());
         assertArrayEquals(Seccomp.program(Arch.X86_64, Sockets.ISOLATED, Scope.OWN),
                 assertInstanceOf(Source.Content.class, launch.descriptors().get(9)).bytes());
+    }
+
+    /// As the first process it would get no signal that it has no handler for, and nobody would wait for what it adopts.
+    @Test
+    void whatRunsCellsItselfIsNotTheFirstProcess() {
+        var program = new Program(SYSTEM.command(), SYSTEM.readOnly(), SYSTEM.environment(), false);
+        var launch = launch(Profile.DEFAULT, Tier.L1, TOOLS, program, PLAIN, OWN);
+        assertFalse(arguments(launch).contains("--as-pid-1"));
+        assertEquals(2, launch.depth());
     }
 
     @Test
@@ -195,7 +207,7 @@ class BubblewrapTest {
         var launch = launch(Profile.OPEN.withNetwork(Network.HOST), Tier.L1, TOOLS, SYSTEM, PLAIN, OWN);
         String arguments = String.join(" ", arguments(launch));
         assertEquals("""
-                --unshare-cgroup --hostname capsule --new-session --die-with-parent --cap-drop ALL
+                --unshare-cgroup --hostname capsule --new-session --die-with-parent --cap-drop ALL --as-pid-1
                 --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
                 --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
                 --ro-bind-try /etc/resolv.conf /etc/resolv.conf --ro-bind-try /etc/hosts /etc/hosts

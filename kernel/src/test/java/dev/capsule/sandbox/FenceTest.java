@@ -23,7 +23,7 @@ class FenceTest {
     private static final Fence.Tools TOOLS = new Fence.Tools(Path.of("/usr/bin/prlimit"), Path.of("/usr/bin/setpriv"));
     private static final HostFiles HOST = new HostFiles(List.of(), List.of(Path.of("/usr")), 8);
     private static final Program PROGRAM = new Program(List.of("/usr/bin/python3", "/opt/worker/main.py"),
-            List.of(Path.of("/opt/worker")), Map.of());
+            List.of(Path.of("/opt/worker")), Map.of(), true);
     private static final Path NOTEBOOKS = Path.of("/home/ada/notebooks");
     private static final Path SCRATCH = Path.of("/tmp/capsule-1");
     private static final Workspace PLAIN = new Workspace.Directory(NOTEBOOKS, List.of());
@@ -85,7 +85,7 @@ class FenceTest {
     @Test
     void anEnvironmentInsideTheWorkspaceCannotBeWritten() {
         var venv = NOTEBOOKS.resolve("tools/.venv");
-        var program = new Program(List.of(venv + "/bin/python"), List.of(venv), Map.of());
+        var program = new Program(List.of(venv + "/bin/python"), List.of(venv), Map.of(), true);
         var entries = Stream.of("tools", "data").map(NOTEBOOKS::resolve).toList();
         var landlock = landlock(launch(Profile.DEFAULT, program, PLAIN, entries, OWN));
         assertEquals(List.of(SCRATCH, NOTEBOOKS.resolve("data")), landlock.writable());

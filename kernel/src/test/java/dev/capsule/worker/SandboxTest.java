@@ -86,7 +86,8 @@ class SandboxTest {
     private Ended run(Tier tier, Profile profile, String script) throws IOException {
         try (var sandbox = sandbox(tier)) {
             return PROCESSES.run(sandbox.launch(profile,
-                    new Program(List.of("/bin/sh", "-c", script, "sh", directory.toString()), List.of(), Map.of()),
+                    new Program(List.of("/bin/sh", "-c", script, "sh", directory.toString()), List.of(), Map.of(),
+                            false),
                     workspace()), PATIENCE);
         }
     }
@@ -158,7 +159,8 @@ class SandboxTest {
     void noThreadOfThisProcessStaysInTheFence() throws IOException {
         try (var sandbox = sandbox(Tier.L3)) {
             var launch = sandbox.launch(Profile.DEFAULT,
-                    new Program(List.of("/bin/sh", "-c", "read -r line; echo done"), List.of(), Map.of()), workspace());
+                    new Program(List.of("/bin/sh", "-c", "read -r line; echo done"), List.of(), Map.of(), false),
+                    workspace());
             var input = Posix.pipe();
             var output = Posix.pipe();
             var child = Child.start(launch, List.of(input.readEnd(), output.writeEnd(), output.writeEnd()));
@@ -209,7 +211,8 @@ class SandboxTest {
     private void assertEndsWithIt(Tier tier, String script) throws IOException {
         try (var sandbox = sandbox(tier)) {
             var launch = sandbox.launch(Profile.LOCKED,
-                    new Program(List.of("/bin/sh", "-c", "read -r _; " + script), List.of(), Map.of()), workspace());
+                    new Program(List.of("/bin/sh", "-c", "read -r _; " + script), List.of(), Map.of(), false),
+                    workspace());
             var input = Posix.pipe();
             var output = Posix.pipe();
             var child = Child.start(launch, List.of(input.readEnd(), output.writeEnd(), output.writeEnd()));
@@ -238,7 +241,7 @@ class SandboxTest {
                     signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
                     print("up", flush=True)
                     signal.pause()
-                    """), List.of(), Map.of()), workspace());
+                    """), List.of(), Map.of(), false), workspace());
             var output = Posix.pipe();
             int nothing = Posix.openToRead(Path.of("/dev/null"));
             var child = Child.start(launch, List.of(nothing, output.writeEnd(), output.writeEnd()));
