@@ -329,6 +329,7 @@ class OutOfReach:
     def test_all_is_killed_at_once(self):
         done = self.client.execute("os.kill(-1, signal.SIGKILL)")
         self.assertEqual("PermissionError", done.content["ename"], done.told())
+        self.assertIn("not all processes at once", done.told())
         self.runs(kept=True)
 
 

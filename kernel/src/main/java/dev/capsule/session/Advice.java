@@ -31,7 +31,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
     }
 
     private enum Cause {
-        MEMORY, DESCRIPTORS, PROCESSES, FILE_SIZE, TMP, KILLED, NETWORK, FILES
+        MEMORY, DESCRIPTORS, PROCESSES, FILE_SIZE, TMP, KILLED, SIGNALS, NETWORK, FILES
     }
 
     /// @param error matches the error's name and text, `NAME: TEXT`
@@ -40,6 +40,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
 
     private static final Pattern ANY = Pattern.compile("");
     private static final Pattern FORKING = Pattern.compile("fork|_execute_child|posix_spawn|Popen");
+    private static final Pattern SIGNALS = Pattern.compile("kill");
     private static final Pattern SOCKETS = Pattern.compile("socket|sock\\b");
     private static final List<Hint> HINTS = List.of(
             hint("^\\w*MemoryError\\b|\\[Errno 12\\]|Cannot allocate memory|std::bad_alloc", ANY, Cause.MEMORY),
@@ -50,6 +51,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
             hint("\\[Errno (101|-[235])\\]|^gaierror|Network is unreachable|Failed to resolve|"
                     + "Temporary failure in name resolution|Name or service not known", ANY, Cause.NETWORK),
             hint("\\[Errno (1|13|97)\\]", SOCKETS, Cause.NETWORK),
+            hint("\\[Errno 1\\]", SIGNALS, Cause.SIGNALS),
             hint("^\\w+: \\[Errno (1|2|13|30)\\] [^']*'/", ANY, Cause.FILES));
 
     private static final Pattern PATH = Pattern.compile("'(/[^']*)'");
@@ -113,6 +115,9 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
             case FILE_SIZE -> Optional.of(raise(Limit.FILE_SIZE));
             case TMP -> Optional.of("if this was in /tmp: " + raise(Limit.TMP));
             case KILLED -> killedForMemory.getAsBoolean() ? Optional.of(raise(Limit.MEMORY)) : Optional.empty();
+            case SIGNALS ->
+                Optional.of("cells can signal what they have started, one by one or as a group, and not all "
+                        + "processes at once (-1), for the copies of the session's state are among these");
             case NETWORK -> network();
             case FILES -> files(error);
         };

@@ -76,6 +76,12 @@ class AdviceTest {
     }
 
     @ParameterizedTest
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"os.kill(-1, 9)", "os.killpg(1, 9)"})
+    void aSignalThatIsForbiddenIsExplained(String line) {
+        assertTrue(hint("PermissionError", "[Errno 1] Operation not permitted", line).contains("not all processes"));
+    }
+
+    @ParameterizedTest
     @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"gaierror | [Errno -2] Name or service not known",
             "OSError | [Errno 101] Network is unreachable",
             "URLError | <urlopen error [Errno -3] Temporary failure in name resolution>"})
