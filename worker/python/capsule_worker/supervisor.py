@@ -54,7 +54,7 @@ def start():
     orders = _begin()
     ready, tell = os.pipe()
     _load_libc()
-    supervisor, fenced = os.getpid(), _is_fenced_in()
+    fenced = _is_fenced_in()
     if os.fork():
         os.close(ready)
         rename(b"supervisor")
@@ -67,7 +67,7 @@ def start():
     # In the same session, by which all processes of the worker are found when the kernel is gone.
     os.setpgid(0, 0)
     if fenced:
-        _keep_off(supervisor)
+        _keep_off_supervisor()
     return out_of_reach(ready)
 
 
@@ -89,11 +89,11 @@ def rename(name):
     return before.value
 
 
-def _keep_off(supervisor):
-    """Where Landlock fences processes in, it does not keep them from signalling each other: cells get a fence of their own.
-    The first process of a namespace is out of their reach anyway.
+def _keep_off_supervisor():
+    """Landlock does not keep those whom it fences in from signalling each other: cells get a fence of their own. (Without
+    it, in a namespace, the supervisor is the first process, which is out of their reach.)
     """
-    if _libc is None or supervisor == 1:
+    if _libc is None:
         return
     ctypes = standard("ctypes")
     # struct landlock_ruleset_attr: no files, no network.
