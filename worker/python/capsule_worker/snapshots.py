@@ -52,6 +52,9 @@ _MAX_LOOKED_UP_FILES = 32
 
 _NATIVE_THREADS = "a library has threads of its own running (OpenMP's, for instance), which a copy would wait for in vain"
 
+# What a thread takes to begin: a stack, and its own part of the C library's memory.
+_ROOM_BYTES = 32 << 20
+
 # Keep threads in native code, which nobody starts again in a copy; before they have any, it is too late to tell.
 _THREADED = ("polars", "jax", "tensorflow")
 
@@ -192,6 +195,8 @@ class Snapshots:
         cuda = sys.modules.get("torch.cuda")
         if cuda is not None and getattr(cuda, "is_initialized", bool)():
             return "CUDA is in use"
+        if not _has_room():
+            return "too little memory may be mapped for another thread (resource.RLIMIT_AS)"
         return None
 
     def _end_idle_threads(self):
@@ -356,6 +361,16 @@ class Snapshots:
                     os._exit(0)
                 return
             os.waitpid(child, 0)
+
+
+def _has_room():
+    """Whether a thread finds the memory that it takes. One that has a stack of a former one begins without, and fails."""
+    try:
+        mmap = standard("mmap")
+        mmap.mmap(-1, _ROOM_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, MemoryError, ImportError):
+        return False
+    return True
 
 
 def _children():
