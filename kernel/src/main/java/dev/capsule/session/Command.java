@@ -7,7 +7,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /// What the kernel itself does for a cell, whatever language its worker speaks. A cell that is nothing but one such line,
-/// or begins with one that starts with `%%`, is a command; what only looks like one is left to the worker.
+/// or begins with one that starts with `%%`, is a command; what only looks like one is left to the worker. No argument has
+/// a `#`, so that a comment may follow.
 sealed interface Command {
     /// Takes back the last cells.
     record Undo(int cells) implements Command {}
@@ -40,9 +41,10 @@ sealed interface Command {
     /// It is meant to be a command, and is none.
     record Malformed(String message) implements Command {}
 
+    String REST = "(?:[ \\t]+([^\\s#]\\S*))?(?:[ \\t]+#.*)?[ \\t]*";
     Pattern LINE = Pattern.compile(
-            "%(undo|snapshots|goto|transaction|checkpoint|restore|deaths|recycle)(?:[ \\t]+(\\S+))?[ \\t]*");
-    Pattern CELL = Pattern.compile("\\s*%%transaction(?:[ \\t]+(\\S+))?[ \\t]*(?:\\r?\\n|\\z)");
+            "%(undo|snapshots|goto|transaction|checkpoint|restore|deaths|recycle)" + REST);
+    Pattern CELL = Pattern.compile("\\s*%%transaction" + REST + "(?:\\r?\\n|\\z)");
 
     /// @return empty when the code is for the worker
     static Optional<Command> parse(String code) {
