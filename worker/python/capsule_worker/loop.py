@@ -23,6 +23,7 @@ class SessionLoop:
         self._beside = False
         self._untold = []
         self._resting = False
+        self._between_cells = False
 
     def asyncio_loaded(self):
         # From the start, so that asyncio.get_event_loop() never makes another one.
@@ -257,12 +258,28 @@ class SessionLoop:
             loop.stop()
 
     def _run_forever(self):
+        self._between_cells = True
         try:
             self._loop.run_forever()
         except (KeyboardInterrupt, SystemExit):
             # A task's own, which has ended that task only.
             if self._interrupts.ending:
                 raise
+        finally:
+            self._between_cells = False
+
+    def end_child(self, leave):
+        """In a forked child of this thread: `leave(error)` ends it after the step of a task that has made it, if that is run
+        between cells.
+        """
+        if not self._between_cells:
+            return
+        task = sys.modules["asyncio"].current_task(self._loop)
+
+        def leave_with_error():
+            leave(task.exception() if task is not None and task.done() and not task.cancelled() else None)
+
+        self._loop.call_soon(leave_with_error)
 
     def renew(self):
         """In a process that was woken from a snapshot: what the loop waits with is shared with other copies."""
@@ -315,6 +332,9 @@ class Loops:
 
     def _here(self):
         return self._by_thread.get(get_ident(), self._main)
+
+    def end_child(self, leave):
+        self._here().end_child(leave)
 
     def prepare(self):
         return self._here().prepare()

@@ -154,6 +154,9 @@ class Server:
         return self._connection.encode(header)
 
     def _settle(self, encoded):
+        if self._connection.forked:
+            # By a user expression, or what completion has called.
+            self._leave_child(None)
         self._settled = True
         self._connection.write([part for parts in encoded for part in parts])
 
@@ -203,11 +206,18 @@ class Server:
     # Forked children
 
     def _leave_child(self, error):
-        """A forked child has come to the end of the cell. It must not go on as the worker."""
+        """A forked child has come to the end of the cell, and ends as a script does. It must not go on as the worker."""
         code = 0 if error is None else 1
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else bool(error.code)
-        elif error is not None:
-            print(*tracebacks.describe(error).traceback, sep="\n", file=sys.stderr)
-        self._parts.streams.flush_everything()
-        os._exit(code)
+        try:
+            if not isinstance(error, SystemExit):
+                lines = [] if error is None else tracebacks.describe(error).traceback
+            elif error.code is None or isinstance(error.code, int):
+                code, lines = (error.code or 0) & 0xFF, []
+            else:
+                lines = [error.code]
+            if lines:
+                print(*lines, sep="\n", file=sys.stderr)
+            self._parts.streams.flush_everything()
+        finally:
+            # Also when it has closed its output, or is interrupted.
+            os._exit(code)

@@ -56,7 +56,7 @@ class Worker(Server):
         parts = Parts(self._connection, executions, streams, displays, Comms(displays, executions), promises)
         loop = SessionLoop(executions, interrupts, streams)
         super().__init__(parts, interrupts, loop)
-        loops = Loops(loop)
+        self._loops = loops = Loops(loop)
         self._subshells = Subshells(parts, interrupts, loops)
         self._debugger = None
         # Held until there is an engine.
@@ -144,6 +144,8 @@ class Worker(Server):
                 except FrameError as error:
                     die(f"the kernel broke the frame protocol: {error}")
                 except BaseException as error:
+                    if self._connection.forked:
+                        self._leave_child(error)
                     # From what a cell has left behind, such as a signal handler that raises; or the end is wanted.
                     if not self._interrupts.ending:
                         print(*tracebacks.describe(error).traceback, sep="\n", file=self._parts.streams.err)
@@ -324,5 +326,6 @@ class Worker(Server):
         self._connection.forget()
         self._interrupts.forget()
         self._parts.streams.forget()
+        self._loops.end_child(self._leave_child)
         if self._debugger is not None:
             self._debugger.forget()

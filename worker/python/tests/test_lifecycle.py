@@ -190,6 +190,46 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(worker.run(asynchronous).result(), "1")
         self.assertEqual(worker.run("await asyncio.sleep(0, 5)").result(), "5")
 
+    def test_a_forked_child_leaves_as_a_script_does(self):
+        """IPython explained in it how to leave IPython, and the text that sys.exit() was given was lost."""
+        worker = self.worker()
+        code = "import os, sys\npid = os.fork()\nif pid == 0:\n    {}\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
+        for leave, status, told in (
+            ("sys.exit(3)", "3", ""),
+            ("sys.exit(-1)", "255", ""),
+            ("sys.exit('no')", "1", "no\n"),
+            ("os.close(1); os.close(2); print('lost'); sys.exit(0)", "1", ""),
+        ):
+            with self.subTest(leave):
+                cell = worker.run(code.format(leave))
+                self.assertEqual((cell.result(), cell.text(), cell.text("stderr")), (status, "", told))
+
+    def test_a_forked_child_ends_also_where_no_cells_code_is_run(self):
+        """It went on as a worker without a kernel, said so, or waited for ever, and who waited for it did, too."""
+        worker = self.worker()
+        fork = "pid = os.fork()\n    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) if pid else None"
+        cell = worker.run(f"import os\ndef fork():\n    {fork}", user_expressions={"status": "fork()"})
+        self.assertEqual(cell.user_expressions["status"]["data"]["text/plain"], "0")
+        self.assertTrue(worker.run("class Named:\n    def __dir__(self): return [f'left_with_{fork()}']\nn = Named()").ok)
+        self.assertRegex(worker.complete("n.left")["matches"][0], "left_with_0$")
+        self.assertEqual([event for event in worker.events if event[0] in ("stdout", "stderr")], [])
+        for step, status in (("pass", 0), ("raise SystemExit(3)", 3), ("1 / 0", 1)):
+            with self.subTest(step):
+                code = (
+                    "import asyncio\n"
+                    "async def task():\n"
+                    "    await asyncio.sleep(0)\n"
+                    "    pid = os.fork()\n"
+                    "    if pid: print('left with', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+                    f"    else: {step}\n"
+                    "asyncio.get_event_loop().call_later(0.01, lambda: asyncio.ensure_future(task()))\n"
+                    "None"
+                )
+                self.assertTrue(worker.run(code).ok)
+                event = worker.until(lambda event: event[0] == "stream")
+                self.assertEqual(event[2], [f"left with {status}\n".encode()])
+                worker.events.remove(event)
+
     def test_multiprocessing_by_fork(self):
         worker = self.worker()
         code = (

@@ -4,6 +4,7 @@ import ast
 import os
 import sys
 import threading
+import warnings
 from _thread import RLock, get_ident
 from contextlib import nullcontext
 from fnmatch import fnmatchcase
@@ -546,6 +547,7 @@ class Shell(InteractiveShell):
             displays.show_error(told)
         except Forked:
             self.here.told = None  # a child tells its error when it ends
+            warnings.filterwarnings("ignore", "To exit: use", UserWarning)
         except displays.TooEarly:
             print(self.InteractiveTB.stb2text(stb), file=sys.stderr)
 
