@@ -9,9 +9,13 @@ import org.jspecify.annotations.Nullable;
 /// The metadata of a [MimeBundle] that nobody vouches for. Front ends act on it: JupyterLab puts an output into a frame
 /// of the page's own origin for `isolated`, and nbconvert writes a `width` into HTML without quotes.
 final class Metadata {
+    /// Of the name of a tree's root.
+    private static final int MAX_ROOT_CHARS = 100;
+
     private Metadata() {}
 
-    /// What says how a picture or tree is to be shown, as numbers, truth values and fixed words; nothing else.
+    /// What says how a picture or tree is to be shown, as numbers, truth values and fixed words, and what a tree's root is
+    /// called, which JupyterLab shows as text; nothing else.
     ///
     /// @param metadata a JSON object
     /// @param mimes those whose metadata is asked for
@@ -32,6 +36,8 @@ final class Metadata {
                     if (switch ((String) key) {
                         case "width", "height" -> value instanceof Long;
                         case "unconfined", "expanded" -> value instanceof Boolean;
+                        case "root" -> mime.equals("application/json") && value instanceof String root
+                                && root.length() <= MAX_ROOT_CHARS;
                         default -> false;
                     }) {
                         own.put((String) key, value);

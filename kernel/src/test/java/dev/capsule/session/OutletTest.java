@@ -151,11 +151,25 @@ class OutletTest {
             "'{\"image/gif\":{\"width\":3},\"needs_background\":\"dark\"}', '{\"needs_background\":\"dark\"}'",
             "'{\"needs_background\":\"light onerror=x\"}', '{}'",
             "'{\"application/json\":{\"root\":{\"a\":1},\"expanded\":true}}', "
-                    + "'{\"application/json\":{\"expanded\":true}}'"})
+                    + "'{\"application/json\":{\"expanded\":true}}'",
+            "'{\"application/json\":{\"root\":\"name\",\"tags\":[1]},\"image/png\":{\"root\":\"name\"}}', "
+                    + "'{\"application/json\":{\"root\":\"name\"}}'"})
     void ofTheMetadataOnlyWhatIsHarmlessIsLeft(String metadata, String left) {
         var display = LOCKED.display(bundle(metadata, "image/png", "QQ==", "application/json", "1", "text/plain", "t"),
                 Optional.empty());
         assertEquals(left, new String(display.metadataJson(), UTF_8));
+    }
+
+    /// It was dropped, and each tree was called "root".
+    @Test
+    void theNameOfATreesRootIsLeftIfItIsShort() {
+        for (int length : new int[]{100, 101}) {
+            String root = "n".repeat(length);
+            var display = LOCKED.display(bundle("{\"application/json\":{\"root\":\"" + root + "\"}}",
+                    "application/json", "1"), Optional.empty());
+            assertEquals(length == 100 ? "{\"application/json\":{\"root\":\"" + root + "\"}}" : "{}",
+                    new String(display.metadataJson(), UTF_8));
+        }
     }
 
     /// nbconvert writes the text of a picture into HTML.
