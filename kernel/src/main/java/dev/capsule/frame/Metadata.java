@@ -11,11 +11,12 @@ import org.jspecify.annotations.Nullable;
 final class Metadata {
     /// Of the name of a tree's root.
     private static final int MAX_ROOT_CHARS = 100;
+    private static final String MARKUP = "<>&\"'`=";
 
     private Metadata() {}
 
     /// What says how a picture or tree is to be shown, as numbers, truth values and fixed words, and what a tree's root is
-    /// called, which JupyterLab shows as text; nothing else.
+    /// called, as plain words; nothing else.
     ///
     /// @param metadata a JSON object
     /// @param mimes those whose metadata is asked for
@@ -37,7 +38,7 @@ final class Metadata {
                         case "width", "height" -> value instanceof Long;
                         case "unconfined", "expanded" -> value instanceof Boolean;
                         case "root" -> mime.equals("application/json") && value instanceof String root
-                                && root.length() <= MAX_ROOT_CHARS;
+                                && isPlain(root);
                         default -> false;
                     }) {
                         own.put((String) key, value);
@@ -49,5 +50,10 @@ final class Metadata {
             }
         }
         return JsonWriter.of(kept);
+    }
+
+    /// Whether it is no markup, wherever a front end puts it.
+    private static boolean isPlain(String root) {
+        return root.length() <= MAX_ROOT_CHARS && root.chars().noneMatch(character -> MARKUP.indexOf(character) >= 0);
     }
 }

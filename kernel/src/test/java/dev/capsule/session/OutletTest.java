@@ -153,7 +153,8 @@ class OutletTest {
             "'{\"application/json\":{\"root\":{\"a\":1},\"expanded\":true}}', "
                     + "'{\"application/json\":{\"expanded\":true}}'",
             "'{\"application/json\":{\"root\":\"name\",\"tags\":[1]},\"image/png\":{\"root\":\"name\"}}', "
-                    + "'{\"application/json\":{\"root\":\"name\"}}'"})
+                    + "'{\"application/json\":{\"root\":\"name\"}}'",
+            "'{\"application/json\":{\"root\":\"<img src=x>\"}}', '{}'"})
     void ofTheMetadataOnlyWhatIsHarmlessIsLeft(String metadata, String left) {
         var display = LOCKED.display(bundle(metadata, "image/png", "QQ==", "application/json", "1", "text/plain", "t"),
                 Optional.empty());
