@@ -624,7 +624,8 @@ final class Attendant implements WorkerProcess.Listener {
         return foremost().map(execution -> running().stream().anyMatch(each -> each.killed)
                 ? "%s did not stop within %d s of the interrupt, so its worker was killed."
                         .formatted(execution.task.title, killAfterSeconds())
-                : "the worker %s while it %s.".formatted(end.cause(), execution.task.doing))
+                : "the worker %s while it %s%s.".formatted(end.cause(), execution.task.doing,
+                        end instanceof End.Unsupervised ? ", or just before" : ""))
                 .orElseGet(() -> "the worker %s between two cells.".formatted(end.cause()));
     }
 }

@@ -39,13 +39,28 @@ public sealed interface End {
 
         @Override
         public String cause() {
+            return cause("the cell itself");
+        }
+
+        private String cause(String cell) {
             return "was killed by SIGKILL, by " + switch (memory) {
                 case RAN_OUT -> "the system most likely, whose memory ran out at that time (no limit of the profile was"
                         + " exceeded),";
-                case ENOUGH -> "someone else than Capsule (the cell itself, or another program)";
-                case UNKNOWN -> "someone else than Capsule (the cell itself, another program, or the system when its"
+                case ENOUGH -> "someone else than Capsule (" + cell + ", or another program)";
+                case UNKNOWN -> "someone else than Capsule (" + cell + ", another program, or the system when its"
                         + " memory runs out)";
             };
+        }
+    }
+
+    /// The first process of the worker has ended, which runs no cell: the doing of whichever cell may be noticed later.
+    ///
+    /// @param how that process has ended
+    record Unsupervised(End how) implements End {
+        @Override
+        public String cause() {
+            return "lost its supervisor, which "
+                    + (how instanceof Struck struck ? struck.cause("a cell") : how.cause());
         }
     }
 

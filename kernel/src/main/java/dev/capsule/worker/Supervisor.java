@@ -114,6 +114,11 @@ final class Supervisor {
         chain = List.copyOf(found);
     }
 
+    /// Whether there has been one.
+    synchronized boolean stood() {
+        return !chain.isEmpty();
+    }
+
     /// @param pid of the process that runs the cells from now on
     synchronized void serves(int pid) {
         live = Optional.of(pid);

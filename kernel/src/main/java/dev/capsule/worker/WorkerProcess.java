@@ -902,7 +902,10 @@ public final class WorkerProcess {
         output.drain();
         output.flushAll();
         var how = explain(End.of(dead.exit().join()));
-        var end = verdict().orElse(how);
+        // Of the live process' end its supervisor would have told.
+        boolean isItsOwn = supervisor.stood() && launchDepth() == 0 && !isEnding()
+                && !(how instanceof End.LimitExceeded);
+        var end = verdict().orElse(isItsOwn ? new End.Unsupervised(how) : how);
         return said
                 ? end
                 : new End.NotStarted(program() + " " + end.cause() + " before it was ready"
