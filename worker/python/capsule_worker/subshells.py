@@ -13,6 +13,7 @@ from .frames import FrameError
 from .interrupts import InterruptsBeside
 from .loop import SessionLoop
 from .serving import Server
+from .stack import with_room
 
 # How long a thread may take from the end of what it serves to its rest.
 _PARK_SECONDS = 0.1
@@ -119,7 +120,9 @@ class Subshell(Server):
 
     def __init__(self, name, parts, interrupts, loops):
         super().__init__(parts, None, None)
-        self.thread = threading.Thread(target=self._serve, name=f"capsule-subshell-{name[:8]}", daemon=True)
+        self.thread = threading.Thread(
+            target=with_room, args=(self._serve,), name=f"capsule-subshell-{name[:8]}", daemon=True
+        )
         # Set while the thread waits for a request, and holds nothing that a copy of the process would miss.
         self._parked = threading.Event()
         self.runs_cells = False

@@ -23,6 +23,7 @@ from .promises import Promises
 from .risk import Risk, is_grave
 from .serving import Parts, Server
 from .snapshots import Snapshots
+from .stack import with_room
 from .stdin import Stdin
 from .streams import Streams
 from .subshells import Subshells
@@ -34,7 +35,7 @@ _OFFERS = ("execute", "complete", "inspect", "is_complete", "comm", "checkpoint"
 def main():
     adopter = supervisor.start()
     worker = Worker(adopter, *take_descriptors())
-    worker.serve()
+    with_room(worker.serve)
     worker.close()
 
 

@@ -261,6 +261,26 @@ class Names(Cells):
                 self.assertTrue(worker.ask("inspect", "print", cursor=5, detail=1)[0]["found"])
 
 
+class Depth(Cells):
+    def test_calls_take_as_long_at_any_depth(self):
+        """At one depth in 146 each call mapped and unmapped memory, fifty times as slow; one completion by jedi had met such
+        a depth by chance, and took 25 s instead of 4.
+        """
+        code = (
+            "from resource import RUSAGE_SELF, getrusage\n"
+            "def faults(): return getrusage(RUSAGE_SELF).ru_minflt\n"
+            "def leaf(): pass\n"
+            "def calls():\n"
+            "    before = faults()\n"
+            "    for _ in range(1000): leaf()\n"
+            "    return faults() - before\n"
+            "def deeper(depth): return calls() if depth == 0 else deeper(depth - 1)\n"
+            "max(map(deeper, range(400)))"
+        )
+        self.assertLess(int(self.worker.run(code).result()), 500)
+        self.assertLess(int(self.worker.run(code, subshell="s").result()), 500)
+
+
 class UserExpressions(Cells):
     def test_are_evaluated_after_success_each_for_itself(self):
         expressions = {"a": "x + 1", "b": "1 / 0", "c": "x +", "d": "[float('nan')]", "e": "Rich()"}

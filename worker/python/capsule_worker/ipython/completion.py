@@ -13,6 +13,7 @@ from IPython.core.completer import IPCompleter, rectify_completions
 
 from ..imports import standard
 from ..interrupts import raise_in
+from ..stack import with_room
 from . import narrowing
 from .warned import Warned
 
@@ -86,7 +87,7 @@ class Completion:
                 pass
 
         self._asks = False
-        thread = threading.Thread(target=ask, name="capsule-completion", daemon=True)
+        thread = threading.Thread(target=with_room, args=(ask,), name="capsule-completion", daemon=True)
         thread.start()
         thread.join(_DEADLINE_SECONDS)
         if thread.is_alive():
