@@ -175,7 +175,7 @@ class Snapshots:
             self._end_idle_threads()
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
-            named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-")]
+            named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-subshell")]
             return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
         if self._loop.busy():
             return "an asyncio task, timer or server is alive"
