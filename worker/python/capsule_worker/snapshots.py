@@ -406,9 +406,11 @@ class _Files:
             if descriptor <= 2 or descriptor in ours:
                 continue
             try:
-                mode = os.fstat(descriptor).st_mode
+                status = os.fstat(descriptor)
+                mode = status.st_mode
                 if stat.S_ISREG(mode):
-                    self._positions[descriptor] = os.lseek(descriptor, 0, os.SEEK_CUR)
+                    position = os.lseek(descriptor, 0, os.SEEK_CUR)
+                    self._positions[descriptor] = position, (status.st_dev, status.st_ino)
                     if len(self._positions) <= _MAX_LOOKED_UP_FILES and _is_locked(descriptor):
                         self.locked = True
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
@@ -426,8 +428,15 @@ class _Files:
             os.close(dead)
 
     def restore(self):
-        for descriptor, position in self._positions.items():
-            os.lseek(descriptor, position, os.SEEK_SET)
+        for descriptor, (position, identity) in self._positions.items():
+            try:
+                status = os.fstat(descriptor)
+                # What libraries have run after the fork may have closed it, and another have its number (matplotlib's
+                # fonts).
+                if (status.st_dev, status.st_ino) == identity:
+                    os.lseek(descriptor, position, os.SEEK_SET)
+            except OSError:
+                pass
 
 
 def _descriptors():

@@ -343,6 +343,25 @@ class Snapshots(unittest.TestCase):
             self.assertTrue(worker.run("f.close(); " + again).ok)
             self.run_kept(worker, "g.close()")
 
+    def test_a_file_that_a_library_closes_when_a_process_is_copied(self):
+        """The copy could not find its place in it, and ended instead of waking: matplotlib closes its fonts so, and after a
+        figure every crash and %undo cost all variables.
+        """
+        worker = self.worker()
+        with tempfile.TemporaryFile() as file:
+            file.write(b"abcdef")
+            file.flush()
+            code = (
+                "import os\n"
+                f"closed, file = (open('/proc/{os.getpid()}/fd/{file.fileno()}', 'rb', 0) for _ in range(2))\n"
+                "os.register_at_fork(after_in_child=closed.close)\n"
+                "(closed.read(2), file.read(3))"
+            )
+            snapshot = self.run_kept(worker, code)
+            self.crash(worker, "file.read(); os._exit(3)")
+            self.revive(worker, snapshot)
+            self.assertEqual("(True, b'def')", worker.run("(closed.closed, file.read())").result())
+
     def test_why_there_is_none(self):
         worker = self.worker()
         for begin, end, reason in (

@@ -103,6 +103,15 @@ class Deaths(Case):
             self.assert_restored(done, "did not stop within 5 s of the interrupt")
         self.assertEqual(SEEN, self.ok(LOOK).result())
 
+    def test_after_a_figure(self):
+        """matplotlib closes its fonts in each copy of the process, which then did not wake."""
+        figure = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.savefig('/tmp/figure.png'); kept = 1"
+        self.kept(figure)
+        self.assert_restored(self.client.execute("import os; os._exit(1)"), "exited with code 1")
+        self.kept("kept += 1; plt.savefig('/tmp/figure.png')")
+        self.ok("%undo")
+        self.assertEqual("1", self.ok("plt.savefig('/tmp/figure.png'); kept").result())
+
 
 for name, (code, cause) in WAYS.items():
     setattr(Deaths, "test_" + name.replace(" ", "_"), lambda self, way=(code, cause): self.check_way(*way))
