@@ -33,6 +33,9 @@ from .supervisor import rename
 # Wakes a snapshot, which has every signal blocked.
 WAKE = SIGUSR1
 
+# How a process ends that has come of a snapshot, and cannot go on.
+_NOT_WOKEN = 86
+
 # One is made in a pause of this length, and where cells come faster, this often: the cell after it pays for the pages that
 # it is the first to write to.
 _PAUSE_SECONDS = 0.05
@@ -341,7 +344,7 @@ class Snapshots:
             self._refused = self._told = None
         except BaseException:
             # Nothing of a copy may go on as if it were the live process.
-            os._exit(1)
+            os._exit(_NOT_WOKEN)
 
     def _kernel_is_gone(self):
         select = standard("select")

@@ -103,6 +103,16 @@ class Deaths(Case):
             self.assert_restored(done, "did not stop within 5 s of the interrupt")
         self.assertEqual(SEEN, self.ok(LOOK).result())
 
+    def test_after_one_that_cannot_go_on(self):
+        """Its end was not taken for that of the snapshot: five seconds were waited for it, and for the next one, too."""
+        self.kept("kept = 1")
+        self.kept("random.setstate = None")
+        began = time.monotonic()
+        self.assert_restored(self.client.execute("os._exit(3)"), "code 3")
+        # Generous, but less than those.
+        self.assertLess(time.monotonic() - began, 4.5)
+        self.assertEqual("1", self.ok("kept").result())
+
     def test_after_a_figure(self):
         """matplotlib closes its fonts in each copy of the process, which then did not wake."""
         figure = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.savefig('/tmp/figure.png'); kept = 1"

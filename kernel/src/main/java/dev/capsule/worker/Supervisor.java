@@ -36,6 +36,9 @@ final class Supervisor {
     /// A snapshot waits for it.
     private static final int WAKE = 10;
 
+    /// The status, as of `wait(2)`, of a process that has come of a snapshot and cannot go on.
+    private static final int NOT_WOKEN = 86 << 8;
+
     /// Looks after the snapshots of all workers. (The first virtual thread brings two others with it, which stay.)
     private static final Executor BEHIND = Executors
             .newSingleThreadExecutor(Thread.ofPlatform().name("snapshots").daemon().factory());
@@ -263,6 +266,11 @@ final class Supervisor {
     /// The snapshot that is to serve, and does not yet.
     synchronized Optional<Integer> waking() {
         return waking;
+    }
+
+    /// Whether this is the end of the snapshot that is to serve, or of the process that has come of it.
+    synchronized boolean failsToWake(Frame.Died died) {
+        return waking.filter(snapshot -> snapshot == died.pid() || died.status() == NOT_WOKEN).isPresent();
     }
 
     /// Gives up the snapshot that is to serve.

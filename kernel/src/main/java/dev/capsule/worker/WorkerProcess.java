@@ -651,7 +651,7 @@ public final class WorkerProcess {
             if (supervisor.live().filter(pid -> pid == died.pid()).isEmpty()) {
                 drainFrames(output, target);
             }
-            boolean wasToWake = supervisor.waking().filter(pid -> pid == died.pid()).isPresent();
+            boolean wasToWake = supervisor.failsToWake(died);
             boolean wasLive = supervisor.buried(died.pid());
             if (wasToWake) {
                 wakeAnother(output, target);
@@ -736,6 +736,9 @@ public final class WorkerProcess {
             wakeAnother(output, target);
         } else {
             LOG.log(Level.WARNING, "ending the worker: its supervisor does not do as it is told");
+            if (supervisor.waking().isPresent()) {
+                setVerdict(replaced);
+            }
             supervisor.giveUp();
             kill();
         }
