@@ -413,6 +413,17 @@ class Output(KernelCase):
         done = self.assert_ok(self.client.execute("import os; os.write(1, b'a\\xff\\xfeb\\n')"))
         self.assertRegex(done.text(), "^a.*b\n$")
 
+    def test_output_that_is_not_utf8_comes_before_the_result(self):
+        """The last byte was kept for what might follow it, and came after the result."""
+        for last in (r"\xff", r"\xc3"):
+            done = self.assert_ok(self.client.execute(f"import os; os.write(1, b'a{last}'); 5"))
+            self.assertEqual("a\ufffd", done.text())
+            self.assertEqual("execute_result", done.types()[-1])
+
+    def test_a_character_of_which_a_display_is_in_the_midst_stays_whole(self):
+        code = "import os; os.write(1, b'\\xc3'); display(1); os.write(1, b'\\xa9'); None"
+        self.assertEqual("é", self.assert_ok(self.client.execute(code)).text())
+
     def test_rich_results(self):
         # They leave as they are where the profile says so.
         with Kernel(change_argv=lambda argv: [*argv, "--profile", "open"]) as kernel, Client(kernel.info) as client:

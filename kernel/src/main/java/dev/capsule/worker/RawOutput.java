@@ -97,7 +97,7 @@ final class RawOutput {
         length += tailLength + count;
     }
 
-    /// Hands on what was read, but for the first bytes of a character that is not complete.
+    /// Hands on what was read, but for the first bytes of a character that more may complete.
     void flush() {
         if (length == 0) {
             return;
@@ -123,18 +123,33 @@ final class RawOutput {
         }
     }
 
-    /// The length of a character that has begun in the last three bytes and not ended.
+    /// The length of what can still become a character at the end.
     private int incompleteTail() {
-        for (int back = 1; back <= Math.min(3, length); back++) {
-            int b = pending[length - back] & 0xff;
-            if (b >= 0xc0) {
-                int needed = b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : 2;
-                return needed > back ? back : 0;
-            }
-            if (b < 0x80) {
-                return 0;
-            }
+        int count = 1;
+        while (count < Math.min(3, length) && (pending[length - count] & 0xc0) == 0x80) {
+            count++;
         }
-        return 0;
+        return isBeginning(length - count, count) ? count : 0;
+    }
+
+    /// Whether bytes, of which all but the first are of those that continue a character, are the beginning of one and no
+    /// more (RFC 3629, section 4).
+    private boolean isBeginning(int at, int count) {
+        int first = pending[at] & 0xff;
+        int needed = first < 0xc2 || first > 0xf4 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+        if (count >= needed) {
+            return false;
+        }
+        if (count == 1) {
+            return true;
+        }
+        int second = pending[at + 1] & 0xff;
+        return switch (first) {
+            case 0xe0 -> second >= 0xa0;
+            case 0xed -> second < 0xa0;
+            case 0xf0 -> second >= 0x90;
+            case 0xf4 -> second < 0x90;
+            default -> true;
+        };
     }
 }

@@ -826,7 +826,15 @@ public final class WorkerProcess {
             }
             case Frame.Revived(var pid, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
-            case Frame.Ready _,Frame.Result _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _,Frame.DebugEvent _ ->
+            case Frame.Result(var id, _, var ack) -> {
+                if (!ack && running.filter(id::equals).isPresent()) {
+                    // Its cell's last words, which nothing is to complete any more.
+                    output.flushAll();
+                } else {
+                    output.flush();
+                }
+            }
+            case Frame.Ready _,Frame.Display _,Frame.UpdateDisplay _,Frame.ShownError _,Frame.LateStream _,Frame.ClearOutput _,Frame.Comm _,Frame.Input _,Frame.Part _,Frame.Fetch _,Frame.DebugEvent _ ->
                 output.flush();
         }
         listener.frame(frame);

@@ -66,6 +66,43 @@ class RawOutputTest {
         assertEquals(List.of("stdout a", "stdout \ufffd"), heard);
     }
 
+    /// Such a byte was kept for what might follow it, and came after the result of its cell.
+    @Test
+    void whatCannotBecomeACharacterIsNotHeldBack() throws IOException {
+        int[][] endings = {{0xff}, {0xc0}, {0xc1}, {0xf5}, {0x80}, {0xe0, 0x80}, {0xed, 0xa0}, {0xf0, 0x80},
+                {0xf4, 0x90},
+                {0xf8, 0x80, 0x80}, {0xc3, 0xa9, 0x80}};
+        for (int[] ending : endings) {
+            write(stdout, 'a');
+            write(stdout, ending);
+            output.drain();
+            output.flush();
+            byte[] text = new byte[1 + ending.length];
+            text[0] = 'a';
+            for (int i = 0; i < ending.length; i++) {
+                text[1 + i] = (byte) ending[i];
+            }
+            assertEquals(List.of("stdout " + new String(text, StandardCharsets.UTF_8)), heard);
+            heard.clear();
+        }
+    }
+
+    @Test
+    void everyBeginningOfACharacterIsHeldBack() throws IOException {
+        for (int character : new int[]{0x80, 0x7ff, 0x800, 0xd7ff, 0xe000, 0xffff, 0x10000, 0x10ffff}) {
+            String whole = Character.toString(character);
+            byte[] bytes = whole.getBytes(StandardCharsets.UTF_8);
+            for (int i = 0; i < bytes.length; i++) {
+                assertEquals(List.of(), heard);
+                write(stdout, bytes[i]);
+                output.drain();
+                output.flush();
+            }
+            assertEquals(List.of("stdout " + whole), heard);
+            heard.clear();
+        }
+    }
+
     @Test
     void streamsAreNotMixed() throws IOException {
         write(stdout, 'a');
