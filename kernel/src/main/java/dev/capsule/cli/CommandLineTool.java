@@ -14,9 +14,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.IVersionProvider;
 
-/// All commands but `kernel`, which [Main] tells apart, and `demo`, which is the launcher's.
+/// All commands but `kernel`, which [Main] tells apart, and `bench` and `demo`, which are the launcher's.
 @Command(name = "capsule", mixinStandardHelpOptions = true, subcommands = HelpCommand.class, synopsisSubcommandLabel = "COMMAND", description = "A Jupyter kernel that survives the code it runs.", footer = {
         "", "Commands of the launcher kernelspec/capsule:",
+        "  bench      Measures it beside other kernels; see: capsule bench --help",
         "  demo       Executes notebooks/tour.ipynb, shows its outputs.",
         "  kernel     Runs the kernel as Jupyter does: kernel -f FILE"})
 final class CommandLineTool {
@@ -46,7 +47,10 @@ final class CommandLineTool {
                     return 1;
                 });
         setVersion(tool, () -> new String[]{"capsule " + host.program().version()});
-        return tool.execute(args.toArray(String[]::new));
+        int status = tool.execute(args.toArray(String[]::new));
+        // By itself it does so at the end of a line only.
+        out.flush();
+        return status;
     }
 
     private static void setVersion(CommandLine command, IVersionProvider version) {

@@ -98,13 +98,19 @@ final class Install implements Callable<Integer> {
             throw new CommandException("--display-name is empty; people pick the kernel by it");
         }
         if (!Argv.ENGINES.contains(engine)) {
-            throw new CommandException("there is no engine " + engine + "; choose one of " + Argv.ENGINES);
+            throw new CommandException(
+                    "there is no engine " + engine + "; choose one of " + String.join(", ", Argv.ENGINES));
         }
         if (!checkpointOnShutdown.isEmpty()) {
             Shelf.checked(checkpointOnShutdown);
         }
         String kernel = KernelName.checked(Objects.requireNonNullElseGet(name, terms::kernelName));
         var chosen = host.choosePython(python);
+        if (engine.equals("ipython") && !chosen.python().hasIPython()) {
+            throw new CommandException(
+                    "--engine ipython needs IPython, which %s has not: install it there, or leave --engine out"
+                            .formatted(chosen.python().path()));
+        }
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),

@@ -13,9 +13,11 @@ import dev.capsule.sandbox.Processes;
 import dev.capsule.sandbox.Processes.Ended;
 import dev.capsule.sandbox.Tier;
 import dev.capsule.worker.LocalProcesses;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -220,6 +222,28 @@ class InstallTest {
         String program = home + "/.local/share/capsule/" + release(jar);
         assertEquals(new Said(0, "would write " + program + "\nwould write " + spec() + ":\n"
                 + Files.readString(spec()), ""), said);
+    }
+
+    /// The text of the spec stayed in the writer, which hands on nothing but lines that it is told to end.
+    @Test
+    void allIsPrintedAtTheEnd() {
+        var bytes = new ByteArrayOutputStream();
+        var out = new PrintWriter(bytes, true, StandardCharsets.UTF_8);
+        assertEquals(0, CommandLineTool.run(host(false), List.of("install", "--dry-run"), out, out));
+        assertTrue(bytes.toString(StandardCharsets.UTF_8).endsWith("}\n"), bytes::toString);
+    }
+
+    /// No cell could be run, of which only the second one said why.
+    @Test
+    void anEngineThatThePythonHasNotIsRefused() throws IOException, InterruptedException {
+        var python = root.resolve("venv/bin/python");
+        var made = new ProcessBuilder(PYTHON.toString(), "-m", "venv", "--without-pip",
+                root.resolve("venv").toString());
+        assertEquals(0, made.inheritIO().start().waitFor());
+        var said = run("install", "--engine", "ipython", "--python", python.toString());
+        assertEquals(1, said.status());
+        assertTrue(said.err().contains("needs IPython, which " + python + " has not"), said.err());
+        assertEquals(0, run("install", "--python", python.toString()).status());
     }
 
     @Test
