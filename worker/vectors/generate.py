@@ -226,6 +226,7 @@ GOOD = [
     ),
     good("worker: comm, closed", {"emit": "comm", "id": ID, "kind": "close", "comm_id": "c1"}, b"{}", b"{}"),
     good("worker: revived", {"signal": "revived", "pid": 19, "comms": {"c1": "jupyter.widget"}}),
+    good("worker: revived, without open ends", {"signal": "revived", "pid": 19, "comms": {}, "cut": 2}),
     good("worker: clear_output", {"emit": "clear_output", "id": ID, "wait": True, "ack": True}),
     good(
         "worker: input",

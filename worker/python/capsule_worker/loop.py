@@ -299,6 +299,11 @@ class SessionLoop:
         for end in ends:
             end.close()
 
+    def forget(self):
+        """When this one's thread has ended, or is not in a process that was woken from a snapshot."""
+        if self._loop is not None:
+            self._loop.close()
+
     def close(self):
         """At the worker's orderly end: tasks are cancelled, so that they can clean up."""
         loop = self._loop

@@ -70,6 +70,8 @@ class Snapshots:
         self.forking = False
         self._adopter = adopter
         self._descriptors = descriptors
+        # In a process that was woken: the descriptors of cells, as they were when it was copied.
+        self._files = None
         self._parts = parts
         self._connection = parts.connection
         self._executions = parts.executions
@@ -252,7 +254,7 @@ class Snapshots:
         self._refused = self._subshells.objection()
         if self._refused is not None:
             return None
-        files = _Files(self._descriptors)
+        files = _Files(self._descriptors, self._files)
         if files.locked:
             self._refused = "a file is locked (fcntl.flock), and a copy would keep the lock"
             return None
@@ -316,6 +318,10 @@ class Snapshots:
 
     # In the copy
 
+    def cut(self):
+        """In a process that was woken, when the worker's own are renewed: how many sockets and pipes cells have lost by it."""
+        return self._files.cut()
+
     def _become(self, files, numbers, told, tell):
         """In the child. Returns in processes that were woken from the snapshot, ready to serve."""
         try:
@@ -337,6 +343,7 @@ class Snapshots:
             rename(name)
             os.setpgid(0, 0)
             files.restore()
+            self._files = files
             if numbers is not None:
                 sys.modules["random"].setstate(numbers)
             idle.forget_tracker()
@@ -398,12 +405,16 @@ def _read(path):
 class _Files:
     """The descriptors of cells, before a copy is made. A file's position is one for all copies, so it is written down."""
 
-    def __init__(self, ours):
+    def __init__(self, ours, former):
         # Whether there is a lock that belongs to an open file, which a copy shares. (One of fcntl.lockf() belongs to the
         # process, and copies have none of it.)
         self.locked = False
         self._positions = {}
-        self._ends = []
+        # By descriptor, what it is open to, which may be the same for several.
+        self._ends = {}
+        # What the ends are replaced with in the copy; and were in the one that this process was.
+        self._dead = None
+        self._former_dead = None if former is None else former._dead
         stat = standard("stat")
         for descriptor in _descriptors():
             if descriptor <= 2 or descriptor in ours:
@@ -417,7 +428,7 @@ class _Files:
                     if len(self._positions) <= _MAX_LOOKED_UP_FILES and _is_locked(descriptor):
                         self.locked = True
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
-                    self._ends.append(descriptor)
+                    self._ends[descriptor] = _identity(status)
             except OSError:
                 continue  # not open
 
@@ -426,9 +437,21 @@ class _Files:
         if self._ends:
             dead, other = os.pipe()
             os.close(other)
+            self._dead = _identity(os.fstat(dead))
             for descriptor in self._ends:
                 os.dup2(dead, descriptor, inheritable=False)
             os.close(dead)
+
+    def cut(self):
+        """How many have come to their end by that, and not before: those that have been renewed since are not among them."""
+        cut = set()
+        for descriptor, end in self._ends.items():
+            try:
+                if end != self._former_dead and _identity(os.fstat(descriptor)) == self._dead:
+                    cut.add(end)
+            except OSError:
+                continue  # closed since
+        return len(cut)
 
     def restore(self):
         for descriptor, (position, identity) in self._positions.items():
@@ -440,6 +463,10 @@ class _Files:
                     os.lseek(descriptor, position, os.SEEK_SET)
             except OSError:
                 pass
+
+
+def _identity(status):
+    return status.st_dev, status.st_ino
 
 
 def _descriptors():

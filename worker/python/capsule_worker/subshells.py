@@ -108,6 +108,8 @@ class Subshells:
 
     def forget(self):
         """In a process that was woken from a snapshot: they begin anew when they are wanted."""
+        for subshell in self._all.values():
+            subshell.forget()
         self._all.clear()
         self._interrupts.beside.clear()
         self._loops.forget()
@@ -152,6 +154,11 @@ class Subshell(Server):
         if self._loop is not None:
             self._loop.wake()
 
+    def forget(self):
+        """Main thread, in a process in which its own is not."""
+        if self._loop is not None:
+            self._loop.forget()
+
     def cancel(self, promise):
         if promise not in self._promises:
             return False
@@ -176,6 +183,7 @@ class Subshell(Server):
                 self._answer(kind, header, buffers)
                 self._promises.discard(header["id"])
             self._loop.close()
+            self._loop.forget()
         except FrameError as error:
             die(f"the kernel broke the frame protocol: {error}")
         except BaseException as error:

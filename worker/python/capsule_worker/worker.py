@@ -295,7 +295,8 @@ class Worker(Server):
         self._loop.renew()
         self._subshells.forget()
         self._control.restart()
-        self._connection.send({"signal": "revived", "pid": os.getpid(), "comms": self._parts.comms.open_targets()})
+        comms = self._parts.comms.open_targets()
+        self._connection.send({"signal": "revived", "pid": os.getpid(), "comms": comms, "cut": self._snapshots.cut()})
 
     def _add_inputs(self, counts, buffers):
         if len(counts) != len(buffers):

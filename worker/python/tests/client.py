@@ -25,6 +25,11 @@ ENGINE = "plain"
 _CACHE = tempfile.TemporaryDirectory(prefix="capsule-worker-tests-")
 atexit.register(_CACHE.cleanup)
 
+# What this process was given by whoever has started it is not for workers.
+for _descriptor in os.listdir("/proc/self/fd"):
+    if int(_descriptor) > 2 and os.path.lexists(f"/proc/self/fd/{_descriptor}"):
+        os.set_inheritable(int(_descriptor), False)
+
 
 class Ended(AssertionError):
     """The worker has ended, or does not answer."""

@@ -332,6 +332,41 @@ class Snapshots(unittest.TestCase):
         self.run_kept(worker, "import os; out, into = os.pipe(); os.write(into, b'x')")
         self.assertEqual("(b'x', b'')", worker.run("os.close(into); (os.read(out, 1), os.read(out, 1))").result())
 
+    def test_it_is_told_how_many_sockets_and_pipes_are_cut(self):
+        """Nobody was told, and a cell met "Socket operation on non-socket"."""
+        worker = self.worker()
+        snapshot = self.run_kept(worker, "import os, socket; ends = os.pipe(); two = socket.socketpair(); own = two[0].dup()")
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.assertEqual(3, self.cut(worker))
+        # And once only.
+        snapshot = self.run_kept(worker, "one = socket.socket()")
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.assertEqual(1, self.cut(worker))
+
+    def test_what_the_worker_has_made_for_itself_is_not_cut(self):
+        for engine in ("plain", "auto"):
+            with self.subTest(engine):
+                worker = self.worker(environment={"CAPSULE_ENGINE": engine})
+                self.run_kept(worker, "import asyncio, os; asyncio.run(asyncio.sleep(0)); await asyncio.sleep(0)")
+                self.run_kept(worker, "from multiprocessing import resource_tracker; resource_tracker.ensure_running()")
+                for shell in ("s1", "s2"):
+                    beside = worker.run("await asyncio.sleep(0)", subshell=shell, store_history=False)
+                    self.assertTrue(beside.ok, beside.header)
+                worker.signal("end_subshell", subshell="s2")
+                snapshot = self.run_kept_soon(worker, "1")
+                self.crash(worker)
+                self.revive(worker, snapshot)
+                self.assertEqual(0, self.cut(worker))
+                snapshot = self.run_kept(worker, "await asyncio.sleep(0)")
+                self.crash(worker)
+                self.revive(worker, snapshot)
+                self.assertEqual(0, self.cut(worker))
+
+    def cut(self, worker):
+        return [event[1]["cut"] for event in worker.events if event[0] == "revived"][-1]
+
     def test_a_lock_ends_with_the_file_though_a_snapshot_had_a_copy(self):
         """The lock is the open file's, which the copies kept open: a cell that locked the file anew waited for ever."""
         worker = self.worker()

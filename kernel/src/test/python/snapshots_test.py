@@ -388,6 +388,22 @@ class Undo(Case):
         self.assertIn("files are not restored", self.ok("%undo").text())
         self.assertEqual("([1], False)", self.ok("values, 'Made' in globals()").result())
 
+    def test_sockets_and_pipes_that_are_closed_are_told(self):
+        """It was said that the variables were as before, but a socket was none any more."""
+        self.kept("import asyncio, os, socket; await asyncio.sleep(0)")
+        self.ok("x = 1")
+        self.assertRegex(self.ok("%undo").text(), "; files are not restored.\n$")
+        one = "; files are not restored, and a socket or pipe that was open is closed.\n$"
+        self.kept("a = socket.socket()")
+        self.ok("x = 1")
+        self.assertRegex(self.ok("%undo").text(), one)
+        self.ok("ends = os.pipe()")
+        self.kept("b = socket.socket()")
+        two = r"; files are not restored, and 2 sockets or pipes that were open are closed\."
+        done = self.client.execute("%%transaction rollback_always\nx = 1")
+        self.assertRegex(done.text("stderr"), two)
+        self.assertRegex(self.client.execute("os._exit(3)").content["evalue"], two)
+
     def test_going_back_and_forth(self):
         first = self.kept("step = 1").content["execution_count"]
         self.kept("step = 2")

@@ -174,7 +174,8 @@ public sealed interface Frame {
     /// The process that was woken from a snapshot serves.
     ///
     /// @param comms the targets of those that are open in it, by their ids
-    record Revived(int pid, Map<String, String> comms) implements FromWorker {
+    /// @param cut how many sockets and pipes were open when it was copied, and are closed in it
+    record Revived(int pid, Map<String, String> comms, int cut) implements FromWorker {
         public Revived {
             comms = Map.copyOf(comms);
         }

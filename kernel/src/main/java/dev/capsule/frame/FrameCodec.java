@@ -219,7 +219,8 @@ public final class FrameCodec {
             case "no_snapshot" -> new Frame.NoSnapshot(id(fields, "after"), fields.string("reason"));
             case "debug_event" -> new Frame.DebugEvent(DebugMessage.event(only("debug_event", buffers)));
             case "revived" -> new Frame.Revived(fields.integer("pid"),
-                    fields.has("comms") ? fields.stringMap("comms") : Map.of());
+                    fields.has("comms") ? fields.stringMap("comms") : Map.of(),
+                    fields.has("cut") ? fields.integer("cut") : 0);
             case "died" -> new Frame.Died(fields.integer("pid"), fields.integer("status"));
             default -> throw new FrameException("unknown signal \"" + fields.string("signal") + "\"");
         };

@@ -291,7 +291,7 @@ final class Attendant implements WorkerProcess.Listener {
                 }
             }
             case Frame.DebugEvent(var message) -> session.debugging().tell(message.json());
-            case Frame.Revived(_, var open) -> revived(open);
+            case Frame.Revived(_, var open, var cut) -> revived(open, cut);
             case Frame.Died(var pid, _) -> {
                 synchronized (session) {
                     snapshots.gone(pid);
@@ -530,7 +530,7 @@ final class Attendant implements WorkerProcess.Listener {
         lost.forEach(id -> promises.settle(id, new Settlement.Canceled<>(reason)));
     }
 
-    private void revived(Map<String, String> open) {
+    private void revived(Map<String, String> open, int cut) {
         Restoration restoration;
         String where;
         synchronized (session) {
@@ -540,8 +540,8 @@ final class Attendant implements WorkerProcess.Listener {
             if (session.outlet().letsComms()) {
                 comms.replace(open);
             }
+            var missed = snapshots.restored(restoration.way().to(), cut);
             where = snapshots.describe(restoration.way());
-            var missed = snapshots.restored(restoration.way().to());
             var process = worker.orElseThrow();
             if (!missed.isEmpty()) {
                 process.send(new Frame.Inputs(missed));

@@ -93,6 +93,8 @@ final class Snapshots {
     private final TreeMap<Integer, String> inputs = new TreeMap<>();
     private long inputChars;
     private Optional<String> refusal = Optional.empty();
+    /// Sockets and pipes that were open in the snapshot that was restored last, and are closed.
+    private int cut;
 
     /// Of a fresh worker.
     ///
@@ -269,9 +271,11 @@ final class Snapshots {
 
     /// The session goes on from a snapshot.
     ///
+    /// @param cut how many sockets and pipes were open in it, and are closed
     /// @return what was run since, by count
-    SortedMap<Integer, String> restored(Snapshot snapshot) {
+    SortedMap<Integer, String> restored(Snapshot snapshot, int cut) {
         present = snapshot.state();
+        this.cut = cut;
         return since(snapshot);
     }
 
@@ -279,17 +283,22 @@ final class Snapshots {
         return new TreeMap<>(inputs.tailMap(snapshot.state().lastCount, false));
     }
 
-    /// What a person should know about where the variables now are from.
+    /// What a person should know about where the variables now are from, when they have been restored.
     String describe(Way way) {
+        String where = "The variables are as they were %s; files are not restored%s.".formatted(
+                way.to().state().describe(), cut < 1
+                        ? ""
+                        : cut == 1
+                                ? ", and a socket or pipe that was open is closed"
+                                : ", and %d sockets or pipes that were open are closed".formatted(cut));
         if (way.lost().isEmpty()) {
-            return "The variables are as they were " + way.to().state().describe() + "; files are not restored.";
+            return where;
         }
-        return "The variables are as they were %s; files are not restored. What %s made is lost: %s.".formatted(
-                way.to().state().describe(), list(way.lost().stream().distinct().toList()), refusal
-                        .map(why -> "no snapshot could be made, since " + why)
-                        .orElse(way.snapshotsGone()
-                                ? "there are no snapshots of that any more (they make room when memory is short)"
-                                : "the cells came so fast that no snapshot was made between them"));
+        return where + " What %s made is lost: %s.".formatted(list(way.lost().stream().distinct().toList()), refusal
+                .map(why -> "no snapshot could be made, since " + why)
+                .orElse(way.snapshotsGone()
+                        ? "there are no snapshots of that any more (they make room when memory is short)"
+                        : "the cells came so fast that no snapshot was made between them"));
     }
 
     private static String list(List<String> cells) {

@@ -824,7 +824,7 @@ public final class WorkerProcess {
             case Frame.Snapshot(var pid, var after) -> supervisor.keeps(pid, after.isEmpty());
             case Frame.NoSnapshot _ -> {
             }
-            case Frame.Revived(var pid, _) -> supervisor.serves(pid);
+            case Frame.Revived(var pid, _, _) -> supervisor.serves(pid);
             case Frame.Died _ -> throw new FrameException("the worker itself said that it has died");
             case Frame.Result(var id, _, var ack) -> {
                 if (!ack && running.filter(id::equals).isPresent()) {

@@ -81,10 +81,13 @@ class CommFramesTest {
     @Test
     void aProcessThatWasWokenTellsItsCommsOrNone() {
         var header = new LinkedHashMap<String, Object>(Map.of("signal", "revived", "pid", 7L));
-        assertEquals(new Frame.Revived(7, Map.of()),
+        assertEquals(new Frame.Revived(7, Map.of(), 0),
                 FrameCodec.decode(new FrameCodec.Parts(new LinkedHashMap<>(header), List.of())));
         header.put("comms", Map.of("c", "t"));
-        assertEquals(new Frame.Revived(7, Map.of("c", "t")),
+        assertEquals(new Frame.Revived(7, Map.of("c", "t"), 0),
+                FrameCodec.decode(new FrameCodec.Parts(new LinkedHashMap<>(header), List.of())));
+        header.put("cut", 2L);
+        assertEquals(new Frame.Revived(7, Map.of("c", "t"), 2),
                 FrameCodec.decode(new FrameCodec.Parts(new LinkedHashMap<>(header), List.of())));
         header.put("comms", Map.of("c", 1L));
         assertThrows(FrameException.class,
