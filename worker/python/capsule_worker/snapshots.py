@@ -424,7 +424,7 @@ class _Files:
                 mode = status.st_mode
                 if stat.S_ISREG(mode):
                     position = os.lseek(descriptor, 0, os.SEEK_CUR)
-                    self._positions[descriptor] = position, (status.st_dev, status.st_ino)
+                    self._positions[descriptor] = position, _identity(status)
                     if len(self._positions) <= _MAX_LOOKED_UP_FILES and _is_locked(descriptor):
                         self.locked = True
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
@@ -456,10 +456,9 @@ class _Files:
     def restore(self):
         for descriptor, (position, identity) in self._positions.items():
             try:
-                status = os.fstat(descriptor)
                 # What libraries have run after the fork may have closed it, and another have its number (matplotlib's
                 # fonts).
-                if (status.st_dev, status.st_ino) == identity:
+                if _identity(os.fstat(descriptor)) == identity:
                     os.lseek(descriptor, position, os.SEEK_SET)
             except OSError:
                 pass
