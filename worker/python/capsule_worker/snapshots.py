@@ -324,6 +324,7 @@ class Snapshots:
 
     def _become(self, files, numbers, told, tell):
         """In the child. Returns in processes that were woken from the snapshot, ready to serve."""
+        status = 1
         try:
             os.close(told)
             files.leave()
@@ -340,6 +341,7 @@ class Snapshots:
                 os._exit(1)
             name = rename(b"snapshot")
             self._sleep()
+            status = _NOT_WOKEN
             rename(name)
             os.setpgid(0, 0)
             files.restore()
@@ -351,7 +353,7 @@ class Snapshots:
             self._refused = self._told = None
         except BaseException:
             # Nothing of a copy may go on as if it were the live process.
-            os._exit(_NOT_WOKEN)
+            os._exit(status)
 
     def _kernel_is_gone(self):
         select = standard("select")

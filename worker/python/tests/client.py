@@ -310,14 +310,19 @@ class Worker:
     def died(self, pid):
         """Waits for the supervisor's report, and returns the exit code, or the negative number of a signal."""
         while True:
+            other, code = self.next_died()
+            if other == pid:
+                return code
+
+    def next_died(self):
+        """The same of whichever process is reported next, with its pid."""
+        report = self.report_parser.take()
+        while report is None:
+            if not select.select([self.reports], [], [], DEADLINE_SECONDS)[0]:
+                raise Ended(f"no end of a process was reported within {DEADLINE_SECONDS} s")
+            self.report_parser.feed(os.read(self.reports, 4096))
             report = self.report_parser.take()
-            while report is None:
-                if not select.select([self.reports], [], [], DEADLINE_SECONDS)[0]:
-                    raise Ended(f"no end of process {pid} was reported within {DEADLINE_SECONDS} s")
-                self.report_parser.feed(os.read(self.reports, 4096))
-                report = self.report_parser.take()
-            if report[0]["pid"] == pid:
-                return os.waitstatus_to_exitcode(report[0]["status"])
+        return report[0]["pid"], os.waitstatus_to_exitcode(report[0]["status"])
 
     def wake(self, snapshot):
         """As a kernel does when the live process has died. Returns the pid of the new one."""

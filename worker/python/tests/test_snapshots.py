@@ -378,6 +378,17 @@ class Snapshots(unittest.TestCase):
             self.assertTrue(worker.run("f.close(); " + again).ok)
             self.run_kept(worker, "g.close()")
 
+    def test_one_that_is_left_half_made_is_none_that_cannot_wake(self):
+        """Its end was taken for that of the process that came of another, which %undo then gave up."""
+        worker = self.worker()
+        worker.start(
+            "import os, signal\n"
+            "live = os.getpid()\n"
+            "os.register_at_fork(after_in_parent=lambda: os.getpid() == live and os.kill(live, signal.SIGKILL))"
+        )
+        self.assertEqual(-9, worker.died(self.live))
+        self.assertEqual(1, worker.next_died()[1])
+
     def test_a_file_that_a_library_closes_when_a_process_is_copied(self):
         """The copy could not find its place in it, and ended instead of waking: matplotlib closes its fonts so, and after a
         figure every crash and %undo cost all variables.

@@ -40,7 +40,7 @@ public record Advice(Profile profile, Optional<Path> file, Kept kept, Path direc
 
     private static final Pattern ANY = Pattern.compile("");
     private static final Pattern FORKING = Pattern.compile("fork|_execute_child|posix_spawn|Popen");
-    private static final Pattern SIGNALS = Pattern.compile("kill");
+    private static final Pattern SIGNALS = Pattern.compile("(?:\\u001b\\[[\\d;]*m|\\W)kill(?:pg)?\\W");
     private static final Pattern SOCKETS = Pattern.compile("socket|sock\\b");
     private static final List<Hint> HINTS = List.of(
             hint("^\\w*MemoryError\\b|\\[Errno 12\\]|Cannot allocate memory|std::bad_alloc", ANY, Cause.MEMORY),

@@ -55,6 +55,7 @@ class AdviceTest {
             "FileNotFoundError | [Errno 2] No such file or directory: '/tmp/data.csv' | x",
             "FileNotFoundError | [Errno 2] No such file or directory: '/home/ada/notebooks/data.csv' | x",
             "PermissionError | [Errno 13] Permission denied: 'x' | x",
+            "PermissionError | [Errno 1] Operation not permitted | os.chmod(skill, 0o4755)",
             "CalledProcessError | Command 'x' died with <Signals.SIGKILL: 9>. | x"})
     void anErrorOfTheCellsOwnIsLeftAlone(String ename, String evalue, String line) {
         assertEquals("", hint(ename, evalue, line));
@@ -76,7 +77,8 @@ class AdviceTest {
     }
 
     @ParameterizedTest
-    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"os.kill(-1, 9)", "os.killpg(1, 9)"})
+    @CsvSource(delimiter = '|', quoteCharacter = '`', value = {"os.kill(-1, 9)", "os.killpg(1, 9)",
+            "os\u001b[38;5;241m.\u001b[39mkill\u001b[43m(\u001b[49m"})
     void aSignalThatIsForbiddenIsExplained(String line) {
         assertTrue(hint("PermissionError", "[Errno 1] Operation not permitted", line).contains("not all processes"));
     }
