@@ -463,7 +463,7 @@ class _Files:
                 if _identity(os.fstat(descriptor)) == identity:
                     os.lseek(descriptor, position, os.SEEK_SET)
             except OSError:
-                pass
+                continue  # closed since
 
 
 def _identity(status):

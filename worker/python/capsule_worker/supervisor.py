@@ -76,7 +76,7 @@ def _load_libc():
     try:
         _libc = standard("ctypes").CDLL(None)
     except (ImportError, OSError):
-        pass
+        pass  # a Python without it
 
 
 def rename(name):
@@ -160,7 +160,7 @@ def _adopt_orphans():
     try:
         return _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     except AttributeError:
-        return False
+        return False  # a Python without ctypes
 
 
 def _report_ended():

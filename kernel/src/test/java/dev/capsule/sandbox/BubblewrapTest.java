@@ -67,23 +67,21 @@ class BubblewrapTest {
     @Test
     void theWholeOfTheBestTier() {
         var launch = launch(Profile.DEFAULT, Tier.L1, TOOLS, SYSTEM, PLAIN, OWN);
-        assertEquals(
-                words("""
-                        --unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts
-                        --unshare-cgroup --hostname capsule --unshare-net --new-session --die-with-parent --cap-drop ALL --as-pid-1
-                        --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
-                        --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
-                        --perms 0644 --file 12 /etc/hosts --perms 0644 --file 13 /etc/nsswitch.conf
-                        --proc /proc --remount-ro /proc --dev /dev
-                        --perms 1777 --size 536870912 --tmpfs /dev/shm --perms 1777 --size 268435456 --tmpfs /tmp
-                        --perms 0700 --size 67108864 --tmpfs /home/user
-                        --bind-fd 14 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
-                        --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 8
-                        --setenv OPENBLAS_NUM_THREADS 8 --setenv PATH /usr/local/bin:/usr/bin:/bin
-                        --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv USER user
-                        --remount-ro /dev --remount-ro / --seccomp 9
-                        """),
-                arguments(launch));
+        assertEquals(words("""
+                --unshare-user --uid 1000 --gid 1000 --disable-userns --unshare-pid --unshare-ipc --unshare-uts
+                --unshare-cgroup --hostname capsule --unshare-net --new-session --die-with-parent --cap-drop ALL
+                --as-pid-1 --ro-bind /usr /usr --ro-bind /etc/ssl/certs /etc/ssl/certs --symlink usr/bin /bin
+                --perms 0644 --file 10 /etc/passwd --perms 0644 --file 11 /etc/group
+                --perms 0644 --file 12 /etc/hosts --perms 0644 --file 13 /etc/nsswitch.conf
+                --proc /proc --remount-ro /proc --dev /dev
+                --perms 1777 --size 536870912 --tmpfs /dev/shm --perms 1777 --size 268435456 --tmpfs /tmp
+                --perms 0700 --size 67108864 --tmpfs /home/user
+                --bind-fd 14 /home/ada/notebooks --chdir /home/ada/notebooks --clearenv
+                --setenv HOME /home/user --setenv LANG C.UTF-8 --setenv OMP_NUM_THREADS 8
+                --setenv OPENBLAS_NUM_THREADS 8 --setenv PATH /usr/local/bin:/usr/bin:/bin
+                --setenv PYTHONDONTWRITEBYTECODE 1 --setenv TMPDIR /tmp --setenv USER user
+                --remount-ro /dev --remount-ro / --seccomp 9
+                """), arguments(launch));
         assertEquals(words("""
                 /usr/bin/choom -n 100 -- /usr/bin/bwrap --args 8 --
                 /usr/bin/prlimit --nproc=276 --nofile=1024 --fsize=1073741824 --data=2147483648 --core=0 --
