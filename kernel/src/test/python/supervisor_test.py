@@ -149,6 +149,19 @@ class Deaths(KernelCase):
         self.assert_runs()
 
 
+class RecycledWithoutNamespaces(unittest.TestCase):
+    """All that a worker's user has ends with the worker."""
+
+    def test_a_fresh_worker_does_not_end_with_the_one_before(self):
+        # It began before that had ended, and was killed with what that had left: by root's kernels, as the user of both.
+        with Kernel(change_argv=lambda argv: [*argv, "--sandbox", "L3"]) as kernel, Client(kernel.info) as client:
+            self.assertEqual("ok", client.execute("import atexit, time\natexit.register(time.sleep, 1000)").status)
+            self.assertEqual("ok", client.execute("%recycle").status)
+            done = client.execute("6 * 7")
+            self.assertEqual(("42", ""), (done.result(), done.text("stderr")), done.told())
+            self.assertEqual("No worker of this session has died.\n", client.execute("%deaths").text())
+
+
 class Breaker(unittest.TestCase):
     """A worker that cannot be started is not started for ever."""
 

@@ -24,6 +24,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
 import java.util.concurrent.ScheduledExecutorService;
@@ -129,9 +130,13 @@ public final class Session {
     }
 
     private Attendant startWorker() {
+        return startWorker(launches);
+    }
+
+    private Attendant startWorker(WorkerProcess.Launches how) {
         var attendant = nextWorker();
         current = Optional.of(attendant);
-        attendant.start(launches);
+        attendant.start(how);
         debugging.moved(attendant);
         return attendant;
     }
@@ -163,15 +168,21 @@ public final class Session {
         return tally;
     }
 
-    /// Starts a fresh worker in place of the one that serves, which ends.
+    /// Starts a fresh worker in place of the one that serves, when that has ended: without namespaces, all that its user
+    /// has, and all that is an orphan, ends with it.
     ///
-    /// @param done called on another thread when that is gone
+    /// @param done called on another thread when it is gone
     synchronized void recycle(Runnable done) {
         tally.forgive();
         var old = current.flatMap(Attendant::worker);
-        startWorker();
+        var gone = new CompletableFuture<Void>();
+        startWorker(launches.after(gone));
         Thread.ofVirtual().name("recycle").start(() -> {
-            old.ifPresent(worker -> worker.stop(STOP_GRACE));
+            try {
+                old.ifPresent(worker -> worker.stop(STOP_GRACE));
+            } finally {
+                gone.complete(null);
+            }
             done.run();
         });
     }

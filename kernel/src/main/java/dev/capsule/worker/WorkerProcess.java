@@ -95,6 +95,23 @@ public final class WorkerProcess {
         default boolean supervised() {
             return true;
         }
+
+        /// The same, but not before the future is complete.
+        default Launches after(CompletableFuture<?> first) {
+            var all = this;
+            return new Launches() {
+                @Override
+                public Launch next(int number) throws IOException {
+                    first.join();
+                    return all.next(number);
+                }
+
+                @Override
+                public boolean supervised() {
+                    return all.supervised();
+                }
+            };
+        }
     }
 
     /// Hears what the process says; every call comes on its thread.

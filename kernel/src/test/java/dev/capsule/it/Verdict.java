@@ -23,7 +23,12 @@ sealed interface Verdict {
             switch (this) {
                 case Passed() -> {
                 }
-                case Failed(var why) -> fail(name + "\n" + excerpt(why));
+                case Failed(var why) -> {
+                    // The whole of it where it is read with what was printed; in Surefire's summary, as much as leaves
+                    // the names of all that have failed in sight.
+                    System.out.println("failed: " + name + "\n" + excerpt(why));
+                    fail(name + ": " + ending(why));
+                }
                 case Missing(var what) -> {
                     if (Optional.ofNullable(System.getenv("CI")).filter(value -> !value.isEmpty()).isPresent()) {
                         fail(name + " is missing, and this is CI: " + what);
@@ -32,6 +37,11 @@ sealed interface Verdict {
                 }
             }
         });
+    }
+
+    private static String ending(String text) {
+        var stripped = text.strip();
+        return stripped.substring(Math.max(0, stripped.length() - 300)).lines().reduce("", (_, line) -> line);
     }
 
     /// A text's beginning and end where it is long. Surefire lost a failure that quoted half a gigabyte of output: the test
