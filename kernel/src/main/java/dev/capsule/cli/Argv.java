@@ -8,13 +8,15 @@ import java.util.Optional;
 
 /// The command that starts an installed kernel, as `argv` of its kernelspec. All paths are absolute.
 ///
+/// @param pythonVersion such as `3.11.2`, to be told until a worker has told its own; empty when not known
 /// @param engine what gives cells their meaning, one of [#ENGINES]
 /// @param debugger whether the Python has debugpy
 /// @param restore the checkpoint that the kernel starts from, a name or a path; empty for none
 /// @param checkpointOnShutdown the name of the checkpoint that it leaves; empty for none
-record Argv(Path java, Path jar, Path python, String engine, boolean debugger, String restore,
+record Argv(Path java, Path jar, Path python, String pythonVersion, String engine, boolean debugger, String restore,
         String checkpointOnShutdown,
         Terms terms) {
+    static final String PYTHON_VERSION = "--python-version";
     static final String RESTORE = "--restore";
     static final String CHECKPOINT_ON_SHUTDOWN = "--checkpoint-on-shutdown";
 
@@ -59,7 +61,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
 
     /// The same kernel without a state that it begins with or leaves.
     Argv plain() {
-        return new Argv(java, jar, python, engine, debugger, "", "", terms);
+        return new Argv(java, jar, python, pythonVersion, engine, debugger, "", "", terms);
     }
 
     /// What the JVM has written down of a [Rehearsal].
@@ -70,6 +72,7 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
     /// The arguments of the program itself.
     List<String> kernel(String connectionFile) {
         var words = new ArrayList<>(List.of("kernel", "-f", connectionFile, "--python", python.toString()));
+        Terms.add(words, PYTHON_VERSION, pythonVersion, "");
         Terms.add(words, "--engine", engine, Terms.AUTO);
         if (debugger) {
             words.addAll(List.of(DEBUGGER, "on"));
@@ -92,7 +95,8 @@ record Argv(Path java, Path jar, Path python, String engine, boolean debugger, S
             return Optional.empty();
         }
         return Optional.of(new Argv(Path.of(argv.getFirst()), Path.of(argv.get(jar)), Path.of(argv.get(python)),
-                Terms.value(argv, "--engine").orElse(Terms.AUTO), argv.contains(DEBUGGER),
+                Terms.value(argv, PYTHON_VERSION).orElse(""), Terms.value(argv, "--engine").orElse(Terms.AUTO),
+                argv.contains(DEBUGGER),
                 Terms.value(argv, RESTORE).orElse(""),
                 Terms.value(argv, CHECKPOINT_ON_SHUTDOWN).orElse(""), Terms.of(argv)));
     }

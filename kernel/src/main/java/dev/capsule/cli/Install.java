@@ -114,7 +114,8 @@ final class Install implements Callable<Integer> {
         var target = where.target(host, () -> chosen.python().prefix());
         var releases = new Releases(target.programs());
         var argv = new Argv(Path.of(System.getProperty("java.home"), "bin", "java"),
-                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), engine,
+                releases.place(host.program()).resolve(Program.JAR), chosen.python().path(), chosen.python().version(),
+                engine,
                 chosen.python().hasDebugpy(), restore, checkpointOnShutdown, terms);
         var spec = new KernelSpec(argv.words(), displayed, "python", KernelSpec.InterruptMode.MESSAGE, env,
                 argv.debugger());

@@ -40,9 +40,10 @@ final class KernelCommand {
             + " [--engine auto|ipython|plain] [--history FILE] [--profile NAME] [--sandbox auto|L1|L2|L3|none]"
             + " [--network none|host] [--snapshots on|off] [--debugger on|off]"
             + " [--restore NAME|FILE] [--checkpoint-on-shutdown NAME]";
-    /// Of `install` alone, so not in the usage.
+    /// Of `install` alone, as is [Argv#PYTHON_VERSION], so not in the usage.
     static final String REHEARSE = "--rehearse";
-    private static final List<String> OPTIONS = List.of("-f", "--python", "--engine", "--history", "--profile",
+    private static final List<String> OPTIONS = List.of("-f", "--python", Argv.PYTHON_VERSION, "--engine", "--history",
+            "--profile",
             "--sandbox", "--network", "--snapshots", Argv.DEBUGGER, Argv.RESTORE, Argv.CHECKPOINT_ON_SHUTDOWN,
             REHEARSE);
     /// Below the user's data directory.
@@ -138,7 +139,9 @@ final class KernelCommand {
         Kernel kernel;
         try {
             kernel = new Kernel(connection, session, history,
-                    new Kernel.Identity(version(), languageVersion(python), plan::describe, plan::warnings,
+                    new Kernel.Identity(version(),
+                            languageVersion(python, options.getOrDefault(Argv.PYTHON_VERSION, "")), plan::describe,
+                            plan::warnings,
                             features(options.getOrDefault(Argv.DEBUGGER, "off"))),
                     System.getProperty("user.name"), clock);
         } catch (WireException | ChannelException e) {
@@ -284,10 +287,12 @@ final class KernelCommand {
         return Optional.ofNullable(KernelCommand.class.getPackage().getImplementationVersion()).orElse("development");
     }
 
-    /// What the path of the interpreter says, since asking it would take as long as starting it.
-    private static String languageVersion(Path python) throws IOException {
+    /// What was found when the kernel was installed, unless the path of the interpreter says by now that it is another.
+    /// To ask it would take as long as starting it.
+    private static String languageVersion(Path python, String installed) throws IOException {
         Matcher matcher = VERSION_IN_NAME.matcher(python.toRealPath().toString());
-        return matcher.find() ? matcher.group(1) : "3";
+        String named = matcher.find() ? matcher.group(1) : "3";
+        return installed.startsWith(named + ".") ? installed : named;
     }
 
     /// One thread for all that is due later; it says when one of its tasks fails.

@@ -134,6 +134,8 @@ class InstallTest {
                     "{connection_file}",
                     "--python",
                     "/usr/bin/python3",
+                    "--python-version",
+                    "%s",
                     "--debugger",
                     "on"
                   ],
@@ -149,7 +151,7 @@ class InstallTest {
                   }
                 }
                 """.formatted(System.getProperty("java.home"), home, release, cache, home, release, home,
-                release),
+                release, pythonVersion()),
                 Files.readString(spec()));
         assertEquals(-1, Files.mismatch(jar, home.resolve(".local/share/capsule/" + release + "/capsule.jar")));
         assertTrue(Files.isDirectory(
@@ -532,7 +534,8 @@ class InstallTest {
         assertTrue(argv("capsule-python-open-network").endsWith(
                 "\"--debugger\", \"on\", \"--profile\", \"open\", \"--network\", \"host\""));
         assertTrue(argv("capsule-python")
-                .endsWith("\"--python\", \"/usr/bin/python3\", \"--debugger\", \"on\""));
+                .endsWith("\"/usr/bin/python3\", \"--python-version\", \"" + pythonVersion()
+                        + "\", \"--debugger\", \"on\""));
         assertTrue(run("list").out().contains("  profile  open, sandbox auto, network host\n"));
     }
 
@@ -671,6 +674,12 @@ class InstallTest {
     }
 
     /// The words of a kernel's command, as JSON has them.
+    private static String pythonVersion() throws IOException {
+        var asked = new ProcessBuilder(PYTHON.toString(), "-c", "import platform; print(platform.python_version())")
+                .start();
+        return new String(asked.getInputStream().readAllBytes(), UTF_8).strip();
+    }
+
     private String argv(String name) throws IOException {
         String json = Files.readString(home.resolve(".local/share/jupyter/kernels/" + name + "/kernel.json"));
         return json.substring(json.indexOf('[') + 1, json.indexOf(']')).strip().replaceAll("\\s*\n\\s*", " ");
