@@ -209,15 +209,16 @@ final class Child {
             Posix.awaitEnd(pid);
             afterwards.run();
             synchronized (this) {
-                value = Posix.reap(pid);
+                synchronized (LIVE) {
+                    value = Posix.reap(pid);
+                    // Before the number can be that of another child.
+                    LIVE.remove(pid);
+                }
                 reaped = true;
             }
         } catch (IOException e) {
             exit.completeExceptionally(e);
             return;
-        }
-        synchronized (LIVE) {
-            LIVE.remove(pid);
         }
         exit.complete(value);
     }
