@@ -160,6 +160,17 @@ class LauncherTest {
     void theBenchmarkIsNotRunWithoutItsPackages() throws Exception {
         script("repo/kernelspec/prerequisites", "exit 3");
         assertEquals(new Said(3, "", ""), launchBuilt("bench"));
+        assertEquals(new Said(3, "", ""), launchBuilt("bench", "--help"));
+    }
+
+    /// The help was asked of the first `python3` on the PATH, which may not have them.
+    @Test
+    void theBenchmarksHelpIsThatOfThePythonThatHasItsPackages() throws Exception {
+        script("repo/kernelspec/prerequisites", "");
+        script("bin/python3", "exit 1");
+        Files.createDirectories(root.resolve("repo/kernelspec/bench"));
+        Files.writeString(root.resolve("repo/kernelspec/bench/__main__.py"), "import sys; print(sys.argv[1:])");
+        assertEquals(new Said(0, "['--help']\n", ""), launchBuilt("bench", "--help"));
     }
 
     private Said launchBuilt(String... args) throws Exception {
