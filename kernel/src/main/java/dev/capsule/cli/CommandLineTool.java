@@ -12,6 +12,7 @@ import java.util.Objects;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.UnmatchedArgumentException;
 import picocli.CommandLine.IVersionProvider;
 
 /// All commands but `kernel`, which [Main] tells apart, and `bench` and `demo`, which are the launcher's.
@@ -35,6 +36,12 @@ final class CommandLineTool {
                 .addSubcommand(new ListSpecs(host, out)).addSubcommand(new ProfileCommand(host, out))
                 .addSubcommand(new CheckpointCommand(host, out)).addSubcommand(new Doctor(host, out)).setOut(out)
                 .setErr(err)
+                .setParameterExceptionHandler((mistake, _) -> {
+                    err.println("capsule: " + mistake.getMessage());
+                    UnmatchedArgumentException.printSuggestions(mistake, err);
+                    err.println("See: " + mistake.getCommandLine().getCommandSpec().qualifiedName() + " --help");
+                    return mistake.getCommandLine().getCommandSpec().exitCodeOnInvalidInput();
+                })
                 .setExecutionExceptionHandler((failure, _, _) -> {
                     err.println("capsule: " + switch (failure) {
                         case CommandException e -> e.getMessage();

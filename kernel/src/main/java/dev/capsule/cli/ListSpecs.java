@@ -26,6 +26,7 @@ final class ListSpecs implements Callable<Integer> {
             out.println("  spec     " + spec.directory());
             out.println("  program  " + spec.argv().jar().resolveSibling(""));
             out.println("  Python   " + spec.argv().python());
+            out.println("  engine   " + spec.argv().engine());
             out.println("  profile  " + spec.argv().terms().describe());
             spec.hiddenBy(host.jupyterPath())
                     .ifPresent(other -> out.println("  hidden   Jupyter takes this one first: " + other));

@@ -28,6 +28,9 @@ final class Where {
             return host.system();
         }
         if (prefix != null) {
+            if (prefix.toString().isEmpty()) {
+                throw new CommandException("--prefix is empty; name a directory, or leave it out to install for you");
+            }
             return host.prefix(prefix);
         }
         return sysPrefix ? host.prefix(host.activePrefix().orElseGet(pythonPrefix)) : host.user();

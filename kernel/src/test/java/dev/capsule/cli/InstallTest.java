@@ -420,11 +420,13 @@ class InstallTest {
                   spec     HOME/.local/share/jupyter/kernels/capsule-python
                   program  HOME/.local/PROGRAM
                   Python   /usr/bin/python3
+                  engine   auto
                   profile  default, sandbox auto, network none
                 capsule-python  "For all"
                   spec     USR/local/share/jupyter/kernels/capsule-python
                   program  USR/local/PROGRAM
                   Python   /usr/bin/python3
+                  engine   auto
                   profile  default, sandbox auto, network none
                   hidden   Jupyter takes this one first: HOME/.local/share/jupyter/kernels/capsule-python
                   broken   USR/local/PROGRAM/capsule.jar does not exist; fix: capsule install --replace --name \
@@ -537,6 +539,35 @@ class InstallTest {
                 .endsWith("\"/usr/bin/python3\", \"--python-version\", \"" + pythonVersion()
                         + "\", \"--debugger\", \"on\""));
         assertTrue(run("list").out().contains("  profile  open, sandbox auto, network host\n"));
+    }
+
+    /// The whole help hid what was wrong.
+    @Test
+    void aMistakeInTheOptionsIsSaidAndNotTheWholeHelp() throws IOException {
+        assertEquals(new Said(2, "", """
+                capsule: Unknown option: '--engin'
+                Possible solutions: --engine, --env
+                See: capsule install --help
+                """), run("install", "--engin"));
+        assertEquals("""
+                capsule: Missing required parameter for option '--name' (NAME)
+                See: capsule install --help
+                """, run("install", "--name").err());
+        assertEquals("See: capsule --help", run("instal").err().lines().toList().getLast());
+    }
+
+    /// That was the present directory, without a word.
+    @Test
+    void anEmptyPrefixIsNone() throws IOException {
+        assertEquals(new Said(1, "",
+                "capsule: --prefix is empty; name a directory, or leave it out to install for you\n"),
+                run("install", "--prefix", ""));
+    }
+
+    @Test
+    void theListTellsTheEngine() throws IOException {
+        run("install", "--engine", "plain");
+        assertTrue(run("list").out().contains("\n  engine   plain\n"));
     }
 
     @Test
