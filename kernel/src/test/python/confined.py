@@ -19,9 +19,10 @@ ROOT = 0
 # Without a name, and nobody else's: whatever has it is of this test.
 ORDINARY = 61_000 + os.getpid() % 4_000
 
-# The kernel's own arithmetic (Identity.java): the user that the cells of root's kernels run as.
+# The kernel's own arithmetic (Identity.java): the users that the cells of root's kernels run as.
 FIRST_DEDICATED = 1_879_048_192
 DEDICATED_COUNT = 1 << 22
+DEDICATED_TURNS = 64
 
 
 def users():
@@ -115,7 +116,9 @@ def missing(kernel, tier):
 
 def cell_users(kernel, uid):
     """The users that cells of a kernel run as: all that these have running is the kernel's."""
-    return {FIRST_DEDICATED + kernel.pid % DEDICATED_COUNT} if uid == ROOT else {uid}
+    if uid != ROOT:
+        return {uid}
+    return {FIRST_DEDICATED + turn * DEDICATED_COUNT + kernel.pid % DEDICATED_COUNT for turn in range(DEDICATED_TURNS)}
 
 
 def processes_of(uids):

@@ -161,6 +161,21 @@ class RecycledWithoutNamespaces(unittest.TestCase):
             self.assertEqual(("42", ""), (done.result(), done.text("stderr")), done.told())
             self.assertEqual("No worker of this session has died.\n", client.execute("%deaths").text())
 
+    def test_a_worker_that_a_checkpoint_is_restored_in_does_not_end_with_the_one_before(self):
+        # Both are there until the variables are; they had one user, and then the first took the second along, always.
+        home = tempfile.mkdtemp(prefix="capsule-home-")
+        self.addCleanup(shutil.rmtree, home)
+        with (
+            Kernel(home=home, change_argv=lambda argv: [*argv, "--sandbox", "L3"]) as kernel,
+            Client(kernel.info) as client,
+        ):
+            client.execute("x = 6")
+            self.assertIn("1 variable", client.execute("%checkpoint kept").text())
+            self.assertIn("Restored 1 variable", client.execute("%restore kept").text())
+            done = client.execute("x * 7")
+            self.assertEqual(("42", ""), (done.result(), done.text("stderr")), done.told())
+            self.assertEqual("No worker of this session has died.\n", client.execute("%deaths").text())
+
 
 class Breaker(unittest.TestCase):
     """A worker that cannot be started is not started for ever."""

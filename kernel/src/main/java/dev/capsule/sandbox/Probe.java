@@ -222,7 +222,13 @@ public final class Probe {
     }
 
     private static int dedicatedUid() throws IOException {
-        return Identity.dedicatedUid(ProcessHandle.current().pid(), Files.readAllLines(Path.of("/proc/self/uid_map")));
+        return dedicatedUid(0);
+    }
+
+    /// @param turn as [Identity#dedicatedUid] has it
+    static int dedicatedUid(int turn) throws IOException {
+        return Identity.dedicatedUid(ProcessHandle.current().pid(), turn,
+                Files.readAllLines(Path.of("/proc/self/uid_map")));
     }
 
     private Optional<Sandbox> fence() throws IOException {

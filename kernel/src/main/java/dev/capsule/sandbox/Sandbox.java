@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
 
 /// A kind of sandbox that has been seen to hold on this machine ([Probe]). Closed when no worker in it is left.
 public sealed interface Sandbox extends AutoCloseable {
@@ -33,8 +34,9 @@ public sealed interface Sandbox extends AutoCloseable {
         switch (identity()) {
             case Identity.KernelsOwn() -> {
             }
-            case Identity.Dedicated(int uid, var owners) -> notes
-                    .add("the kernel is root's; cells run as user " + uid + (hasFiles ? ownership(owners) : ""));
+            case Identity.Dedicated(int uid, var owners) -> notes.add("the kernel is root's; cells run as "
+                    + (tier() == Tier.L3 ? "a user of their worker's own" : "user " + uid)
+                    + (hasFiles ? ownership(owners) : ""));
         }
         switch (workspace) {
             case Workspace.Scratch(var why) -> notes.add("the workspace is empty and temporary: " + why);
@@ -92,6 +94,7 @@ public sealed interface Sandbox extends AutoCloseable {
             Path temporary) implements Sandbox {
         private static final Path SELF = Path.of("/proc/self");
         private static final SecureRandom RANDOM = new SecureRandom();
+        private static final AtomicInteger TURN = new AtomicInteger();
 
         @Override
         public Tier tier() {
@@ -100,15 +103,31 @@ public sealed interface Sandbox extends AutoCloseable {
 
         @Override
         public Launch launch(Profile profile, Program program, Workspace workspace) throws IOException {
-            int others = switch (identity) {
+            var user = switch (identity) {
+                case Identity.KernelsOwn own -> own;
+                case Identity.Dedicated(_, var owners) -> new Identity.Dedicated(unusedUid(), owners);
+            };
+            int others = switch (user) {
                 case Identity.KernelsOwn() -> ResourceLimits.tasksOf((Integer) Files.getAttribute(SELF, "unix:uid"));
                 case Identity.Dedicated _ -> 0;
             };
             var entries = workspace instanceof Workspace.Directory ours && Fence.exception(ours, program).isPresent()
                     ? entries(ours.source())
                     : List.<Path>of();
-            return Fence.launch(profile, arch, tools, host, program, workspace, entries, identity, scratch(),
-                    others);
+            return Fence.launch(profile, arch, tools, host, program, workspace, entries, user, scratch(), others);
+        }
+
+        /// With a worker ends all that its user has, and another may be there that is to take its place.
+        private static int unusedUid() throws IOException {
+            for (int tries = 0; tries < Identity.TURNS; tries++) {
+                int uid = Probe.dedicatedUid(TURN.getAndIncrement());
+                if (ResourceLimits.tasksOf(uid) == 0) {
+                    return uid;
+                }
+            }
+            throw new IOException(
+                    "of %d users that could be the worker's, each has processes; end what is left of other "
+                            .formatted(Identity.TURNS) + "kernels, or give the container more users");
         }
 
         private static List<Path> entries(Path directory) throws IOException {
