@@ -349,8 +349,14 @@ final class Ward {
         // What begins and ends all the time is seldom all there.
         int full = quota.limits().processes() / 16 * 15;
         // Those count that have ended and were not waited for; but they do no harm.
-        if (count < full || processes().stream().mapToInt(ProcessTree::threads).sum() - own < full) {
+        // Where the system itself keeps it to its limit it cannot have more.
+        int most = quota.limits().processes() + Launch.OWN_PROCESSES;
+        int living = count < full ? 0 : processes().stream().mapToInt(ProcessTree::threads).sum() - own;
+        if (living < full) {
             fullSinceNanos = -1;
+        } else if (living > most) {
+            fullSinceNanos = -1;
+            exceeded(Limit.PROCESSES);
         } else if (fullSinceNanos < 0) {
             fullSinceNanos = now;
         } else if (now - fullSinceNanos > PATIENCE_NANOS) {
