@@ -441,6 +441,25 @@ class OthersOfTheUser(unittest.TestCase):
         self.assertEqual("0", done.result(), done.told())
 
 
+class Inherited(unittest.TestCase):
+    def test_where_the_kernel_has_less_itself_cells_have_that(self):
+        # Nobody can raise it again: no worker was started.
+        for tier in ("L1", "L3"):
+            with (
+                self.subTest(tier),
+                Kernel(
+                    change_argv=lambda argv: ["/usr/bin/prlimit", "--nofile=512", "--fsize=100000000", "--"]
+                    + [*argv, "--sandbox", tier]
+                ) as kernel,
+                Client(kernel.info) as client,
+            ):
+                done = client.execute(
+                    "import resource\n"
+                    "[resource.getrlimit(each)[1] for each in (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)]"
+                )
+                self.assertEqual("[512, 100000000]", done.result(), done.told())
+
+
 class Leftovers(unittest.TestCase):
     def test_a_kernel_that_is_killed_leaves_nothing(self):
         with Kernel() as kernel, Client(kernel.info, validating=False) as client:
