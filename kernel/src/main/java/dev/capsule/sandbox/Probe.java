@@ -60,6 +60,12 @@ public final class Probe {
     private static final String RECENT_LANDLOCK = "a kernel of Linux 6.12 or later with \"landlock\" in its parameter lsm=; in "
             + "a container, a seccomp profile that allows landlock_create_ruleset";
 
+    /// What is said where root lacks the rights to run something as another user.
+    private static final Pattern NO_RIGHTS = Pattern.compile("^(fchown|setpriv)\\b");
+    private static final String RIGHTS = "run Jupyter as an ordinary user, or root with the rights that containers have by "
+            + "default and with more than one user: --cap-add CHOWN --cap-add DAC_OVERRIDE --cap-add KILL --cap-add SETGID "
+            + "--cap-add SETPCAP --cap-add SETUID (Docker), or these in securityContext.capabilities.add (Kubernetes)";
+
     /// What bubblewrap says, and what helps. The first that is found counts.
     private static final Map<Pattern, String> FIXES = fixes();
 
@@ -256,7 +262,7 @@ public final class Probe {
         if (answer.isEmpty()) {
             return Optional.of(sandbox);
         }
-        return refuse(Tier.L3, answer.get(), RECENT_LANDLOCK);
+        return refuse(Tier.L3, answer.get(), fenceFix(answer.get()));
     }
 
     /// @return what is wrong; empty when the sandbox holds
@@ -290,6 +296,10 @@ public final class Probe {
     private static String missing(List<String> programs) {
         return programs.stream().filter(program -> HostFiles.program(program).isEmpty()).sorted()
                 .collect(Collectors.joining(", ")) + " not found in /usr/bin or /bin";
+    }
+
+    static String fenceFix(String said) {
+        return NO_RIGHTS.matcher(said).find() ? RIGHTS : RECENT_LANDLOCK;
     }
 
     static String fix(String said) {

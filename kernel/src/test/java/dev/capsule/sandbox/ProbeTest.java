@@ -82,4 +82,14 @@ class ProbeTest {
     void eachReasonHasItsFix(String said, String fix) {
         assertTrue(Probe.fix(said).contains(fix), () -> Probe.fix(said));
     }
+
+    /// Whatever was wrong, a later Linux was asked for.
+    @ParameterizedTest
+    @CsvSource(delimiter = '|', textBlock = """
+            fchown failed with errno 1                                                 | --cap-add CHOWN
+            setpriv: setgroups failed: Operation not permitted (exit status 127)       | --cap-add SETGID
+            landlock_restrict_self failed with errno 1                                 | Linux 6.12""")
+    void eachReasonForNoFenceHasItsFix(String said, String fix) {
+        assertTrue(Probe.fenceFix(said).contains(fix), () -> Probe.fenceFix(said));
+    }
 }
