@@ -23,7 +23,11 @@ final class Keeper implements AutoCloseable {
             """;
 
     /// The system does this in one step, in which nothing can be started; it spares only who asks for it.
-    private static final String END_USERS = "kill -KILL -1 2>/dev/null\n";
+    private static final String END_USERS = """
+            kill -KILL -1 2>/dev/null
+            # Shared memory and semaphores that nobody has removed; they are only this user's.
+            find /dev/shm -xdev -type f -user "$(id -u)" -delete 2>/dev/null
+            """;
 
     /// First all are stopped, as one that is not may start another for each that is ended. They still count among those
     /// that their user may have, so that this comes to an end.

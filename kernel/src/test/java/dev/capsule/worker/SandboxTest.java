@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.capsule.policy.Profile;
 import dev.capsule.sandbox.Confinement;
@@ -192,6 +193,23 @@ class SandboxTest {
         assertFalse(Files.exists(Path.of(ended.output().lines().findFirst().orElseThrow())));
         assertEquals("secret\n", Files.readString(secret));
         assertEquals("data\n", Files.readString(workspace.resolve("data")));
+    }
+
+    /// It stayed, and took memory, until the machine was started anew. (Of an ordinary user's kernels it stays still: nothing
+    /// tells whose it was.)
+    @Test
+    void whatAUserOfItsOwnHadInSharedMemoryIsGone() throws IOException {
+        assumeTrue(Integer.valueOf(0).equals(Files.getAttribute(Path.of("/proc/self"), "unix:uid")));
+        var shared = Path.of("/dev/shm", "capsule-test-" + ProcessHandle.current().pid());
+        var kept = Files.createFile(Path.of(shared + "-kept"));
+        try {
+            var ended = run(Tier.L3, Profile.LOCKED, "echo x >%s && echo made".formatted(shared));
+            assertEquals("made\n", ended.output());
+            assertFalse(Files.exists(shared));
+            assertTrue(Files.exists(kept));
+        } finally {
+            Files.delete(kept);
+        }
     }
 
     /// They leave their group and their session, and their parent ends.
