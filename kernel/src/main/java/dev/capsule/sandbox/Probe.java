@@ -60,6 +60,8 @@ public final class Probe {
     private static final String RECENT_LANDLOCK = "a kernel of Linux 6.12 or later with \"landlock\" in its parameter lsm=; in "
             + "a container, a seccomp profile that allows landlock_create_ruleset";
 
+    private static final String RIGHTS_FIELD = "CapEff:";
+    private static final long CAP_KILL = 1 << 5;
     /// What is said where root lacks the rights to run something as another user.
     private static final Pattern NO_RIGHTS = Pattern.compile("^(fchown|setpriv)\\b");
     private static final String RIGHTS = "run Jupyter as an ordinary user, or root with the rights that containers have by "
@@ -253,6 +255,10 @@ public final class Probe {
         } catch (SandboxException e) {
             return refuse(Tier.L3, String.valueOf(e.getMessage()), RECENT_LANDLOCK);
         }
+        if (user() == 0 && !mayKill()) {
+            return refuse(Tier.L3, "root may not end processes of another user here (CAP_KILL), as a worker's are",
+                    RIGHTS);
+        }
         var identity = user() == 0
                 ? new Identity.Dedicated(dedicatedUid(), new Owners.Unchanged())
                 : new Identity.KernelsOwn();
@@ -263,6 +269,12 @@ public final class Probe {
             return Optional.of(sandbox);
         }
         return refuse(Tier.L3, answer.get(), fenceFix(answer.get()));
+    }
+
+    private static boolean mayKill() throws IOException {
+        return Files.readAllLines(Path.of("/proc/self/status")).stream().filter(line -> line.startsWith(RIGHTS_FIELD))
+                .anyMatch(line -> (Long.parseUnsignedLong(line.substring(RIGHTS_FIELD.length()).strip(), 16)
+                        & CAP_KILL) != 0);
     }
 
     /// @return what is wrong; empty when the sandbox holds
