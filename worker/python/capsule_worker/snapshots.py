@@ -58,6 +58,10 @@ _NATIVE_THREADS = "a library has threads of its own running (OpenMP's, for insta
 # What a thread takes to begin: a stack, and its own part of the C library's memory.
 _ROOM_BYTES = 32 << 20
 
+# A thread that jemalloc, which gives pyarrow its memory, keeps to hand memory back. It puts itself in order for a copy, where
+# whoever frees memory does that work.
+_ALLOCATORS_THREAD = "jemalloc_bg_thd"
+
 # Keep threads in native code, which nobody starts again in a copy; before they have any, it is too late to tell.
 _THREADED = ("polars", "jax", "tensorflow")
 
@@ -218,7 +222,8 @@ class Snapshots:
             threads = {int(name) for name in os.listdir("/proc/self/task")}
         except OSError:
             return set()  # a sandbox without /proc
-        return threads - {os.getpid(), *self._control.native_ids(), *self._subshells.native_ids()}
+        threads -= {os.getpid(), *self._control.native_ids(), *self._subshells.native_ids()}
+        return {thread for thread in threads if _is_missed(thread)}
 
     def _is_adopted(self):
         if self._adopted is None:
@@ -383,6 +388,14 @@ def _has_room():
     except (OSError, MemoryError, ImportError):
         return False
     return True
+
+
+def _is_missed(thread):
+    """Whether a copy would lack something without this thread of native code."""
+    try:
+        return _read(f"/proc/self/task/{thread}/comm").strip() != _ALLOCATORS_THREAD
+    except OSError:
+        return False  # it has ended
 
 
 def _children():

@@ -457,6 +457,19 @@ class Snapshots(unittest.TestCase):
         self.assertTrue(worker.finish(ended).ok)
         worker.kept(ended)
 
+    def test_the_thread_of_an_allocator_is_not_missed(self):
+        """pyarrow's has one, and so has pandas', where that is installed: there was no snapshot from `import pandas` on."""
+        worker = self.worker()
+        code = (
+            "import ctypes, os; C = ctypes.CDLL(None); thread = ctypes.c_ulong()\n"
+            "C.pthread_create(ctypes.byref(thread), None, C.pause, None)\n"
+            "C.pthread_setname_np(thread, b'jemalloc_bg_thd')"
+        )
+        snapshot = self.run_kept(worker, code)
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.run_kept(worker, "1")
+
     def worker_with_tqdm(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
