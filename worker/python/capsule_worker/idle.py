@@ -10,6 +10,13 @@ import threading
 # How long one may take to end, which is next to nothing.
 _PATIENCE_SECONDS = 0.1
 
+# joblib has its own copy of what multiprocessing has.
+_TRACKERS = (
+    "multiprocessing.resource_tracker",
+    "joblib.externals.loky.backend.resource_tracker",
+    "loky.backend.resource_tracker",
+)
+
 
 def end_monitors():
     """Of tqdm, which leaves one after the first bar."""
@@ -55,16 +62,38 @@ def end_loop(loop):
     return True
 
 
-def tracker():
-    """Whoever starts multiprocessing's resource tracker, which ends with the process that did. None if nobody has."""
-    module = sys.modules.get("multiprocessing.resource_tracker")
-    found = getattr(module, "_resource_tracker", None)
-    return None if getattr(found, "_pid", None) is None else found
+def helpers():
+    """The pids of processes that libraries keep for the next time, and that end with the one that has started them."""
+    pids = {tracker._pid for tracker in _trackers()}
+    server = _fork_server()
+    return pids if server is None else {*pids, server._forkserver_pid}
 
 
-def forget_tracker():
-    """In a process that was woken from a snapshot: it would be missed, with a warning."""
-    found = tracker()
-    if found is not None:
-        os.close(found._fd)
-        found._fd = found._pid = None
+def forget_helpers():
+    """In a process that was woken from a snapshot: they would be missed, with a warning or an error."""
+    for tracker in _trackers():
+        _close(tracker._fd)
+        tracker._fd = tracker._pid = None
+    server = _fork_server()
+    if server is not None:
+        _close(server._forkserver_alive_fd)
+        server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+
+
+def _trackers():
+    """Whoever starts multiprocessing's resource tracker, or joblib's, where it has been started."""
+    found = [getattr(sys.modules.get(name), "_resource_tracker", None) for name in _TRACKERS]
+    return [tracker for tracker in found if getattr(tracker, "_pid", None) is not None]
+
+
+def _fork_server():
+    """Whoever starts multiprocessing's server of forks. None if nobody has."""
+    found = getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
+    return None if getattr(found, "_forkserver_pid", None) is None else found
+
+
+def _close(descriptor):
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # a cell has closed it

@@ -353,7 +353,7 @@ class Snapshots:
             self._files = files
             if numbers is not None:
                 sys.modules["random"].setstate(numbers)
-            idle.forget_tracker()
+            idle.forget_helpers()
             self._kept_state = self._executions.begun
             self._refused = self._told = None
         except BaseException:
@@ -400,16 +400,21 @@ def _is_missed(thread):
 
 def _children():
     """The names of the child processes that a copy would miss. None where they cannot be told."""
-    tracker = idle.tracker()
+    helpers = idle.helpers()
     names = []
     try:
-        for thread in os.listdir("/proc/self/task"):
-            for pid in _read(f"/proc/self/task/{thread}/children").split():
-                if tracker is None or int(pid) != tracker._pid:
-                    names.append(_read(f"/proc/{pid}/comm").strip())
+        for pid in _pids_below("self"):
+            # multiprocessing's server of forks has its children for this process.
+            missed = _pids_below(pid) if pid in helpers else [pid]
+            names += [_read(f"/proc/{child}/comm").strip() for child in missed]
     except OSError:
         return None  # a sandbox without /proc
     return names
+
+
+def _pids_below(process):
+    threads = os.listdir(f"/proc/{process}/task")
+    return [int(pid) for thread in threads for pid in _read(f"/proc/{process}/task/{thread}/children").split()]
 
 
 def _read(path):

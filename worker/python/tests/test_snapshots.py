@@ -439,6 +439,34 @@ class Snapshots(unittest.TestCase):
         self.revive(worker, snapshot)
         self.run_kept(worker, "resource_tracker.ensure_running(); os.kill(resource_tracker._resource_tracker._pid, 0)")
 
+    def test_joblibs_tracker_is_no_child(self):
+        """joblib has its own copy of multiprocessing's, and leaves it behind likewise."""
+        worker = self.worker()
+        code = (
+            "import multiprocessing.resource_tracker as copied, os, sys, types\n"
+            "joblibs = sys.modules['joblib.externals.loky.backend.resource_tracker'] = types.ModuleType('copy')\n"
+            "tracker = joblibs._resource_tracker = copied.ResourceTracker()\n"
+            "tracker.ensure_running(); copied.ensure_running()"
+        )
+        snapshot = self.run_kept(worker, code)
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.run_kept(worker, "tracker.ensure_running(); os.kill(tracker._pid, 0)")
+
+    def test_the_server_of_forks_is_no_child(self):
+        """It stays when its children have ended; and a process that was woken waited for it, which was not its child."""
+        worker = self.worker()
+        self.run_kept(worker, "import multiprocessing as m, time; context = m.get_context('forkserver'); children = []")
+        begin = "children.append(context.Process(target=time.sleep, args=(60,))); children[-1].start()"
+        end = "children[-1].kill(); children[-1].join()"
+        for number in range(2):
+            begun = worker.start(begin)
+            self.assertTrue(worker.finish(begun).ok)
+            self.assertRegex(worker.refused(begun), "a child process is open")
+            snapshot = self.run_kept_soon(worker, end)
+            self.crash(worker, "import os; os._exit(3)")
+            self.revive(worker, snapshot)
+
     def test_threads_of_a_library(self):
         """A copy has none of them, and code that waits for one, as that of OpenMP does, waited for ever."""
         worker = self.worker()
