@@ -458,8 +458,13 @@ class _Files:
             dead, other = os.pipe()
             os.close(other)
             self._dead = _identity(os.fstat(dead))
-            for descriptor in self._ends:
-                os.dup2(dead, descriptor, inheritable=False)
+            for descriptor, end in self._ends.items():
+                try:
+                    # Libraries may have closed it, or renewed it, after the fork.
+                    if _identity(os.fstat(descriptor)) == end:
+                        os.dup2(dead, descriptor, inheritable=False)
+                except OSError:
+                    continue  # closed
             os.close(dead)
 
     def cut(self):

@@ -408,6 +408,22 @@ class Snapshots(unittest.TestCase):
             self.revive(worker, snapshot)
             self.assertEqual("(True, b'def')", worker.run("(closed.closed, file.read())").result())
 
+    def test_a_pipe_that_a_library_replaces_when_a_process_is_copied(self):
+        """What had the pipe's number by then was cut in its stead: joblib, for instance, closes its own so."""
+        worker = self.worker()
+        code = (
+            "import os\n"
+            "end, other = os.pipe(); file = None\n"
+            "def replace():\n"
+            "    global file\n"
+            "    if file is None: os.close(end); file = open('/dev/zero', 'rb', 0)\n"
+            "os.register_at_fork(after_in_child=replace)"
+        )
+        snapshot = self.run_kept(worker, code)
+        self.crash(worker)
+        self.revive(worker, snapshot)
+        self.assertEqual("(True, b'\\x00')", worker.run("(file.fileno() == end, file.read(1))").result())
+
     def test_why_there_is_none(self):
         worker = self.worker()
         for begin, end, reason in (
