@@ -106,6 +106,9 @@ class PlainEngine:
     def end_idle_threads(self):
         """Ends threads that wait for the next cell of their kind, and have nothing to do until then."""
 
+    def end_late_threads(self):
+        """Ends threads that work on what nobody waits for any more, though it would be of use later."""
+
     def complete(self, text, cursor):
         """(matches, start, end, types): what may stand in place of text[start:end], and what each is."""
         from . import completion

@@ -123,7 +123,7 @@ class Snapshots:
         # Tasks do not wait for it.
         if pause and (self._loop.busy() or requests.parser.has_frame() or requests.waiting(1 + int(1000 * pause))):
             return False
-        return self.keep()
+        return self.keep(urgent=False)
 
     def catch_up(self, risky, grave):
         """Before what may end the process, and before what may not: makes the snapshot that could not be made after the
@@ -139,14 +139,16 @@ class Snapshots:
         until = self._counted + (self._spent - _SECONDS_AT_ONCE) / _SHARE
         return max(0, until - perf_counter())
 
-    def keep(self):
+    def keep(self, urgent=True):
         """Makes a snapshot of the state if there is none. True in a process that was woken from it; `refusal` says why
         there is still none.
+
+        urgent: the next cell waits for it, so that it is worth what must be done again.
         """
         if self._kept:
             return False
         self._tried = perf_counter()
-        self._refused = self._objection()
+        self._refused = self._objection(urgent)
         if self._refused is None:
             pid = self._fork()
             if pid is True:
@@ -172,7 +174,7 @@ class Snapshots:
         last = self._executions.last
         return "" if last is None else last.id
 
-    def _objection(self):
+    def _objection(self, urgent):
         """Why a copy would not be what the live process is. None if it would."""
         if not self.offered:
             return "the kernel wants none (--snapshots off)"
@@ -181,7 +183,7 @@ class Snapshots:
         if self._is_debugged():
             return "the debugger is attached"
         if self._executions.threads_running():
-            self._end_idle_threads()
+            self._end_idle_threads(urgent)
         if self._executions.threads_running():
             threads = [thread.name for thread in sys.modules["threading"].enumerate()]
             named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-subshell")]
@@ -208,8 +210,11 @@ class Snapshots:
             return "too little memory may be mapped for another thread (resource.RLIMIT_AS)"
         return None
 
-    def _end_idle_threads(self):
-        for end in (idle.end_monitors, self._loop.end_idle_threads, self._parts.engine.end_idle_threads):
+    def _end_idle_threads(self, urgent):
+        ends = [idle.end_monitors, self._loop.end_idle_threads, self._parts.engine.end_idle_threads]
+        if urgent:
+            ends.append(self._parts.engine.end_late_threads)
+        for end in ends:
             # What ends the worker comes afterwards.
             with self._connection.shield:
                 try:

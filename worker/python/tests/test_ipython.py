@@ -508,6 +508,25 @@ class History(Cells):
             self.assertEqual(worker.run("In[8], Out[8], In[3], len(In)").result(), "(\"'eight'\", 'eight', '', 10)")
 
 
+class LateCompletion(unittest.TestCase):
+    def test_is_given_up_for_a_snapshot(self):
+        """While jedi was looking through a large library for an answer that came too late, no snapshot was made, nor one
+        for `%undo` and transactions, which refused to run because of `capsule-completion`."""
+        with Worker(environment={"CAPSULE_ENGINE": "ipython"}, supervised=True) as worker:
+            worker.run(
+                "import threading, time\n"
+                "from capsule_worker.ipython import completion\n"
+                "def ask_jedi(*_):\n"
+                "    while True: time.sleep(0.01)\n"
+                "get_ipython().Completer.completions = ask_jedi\n"
+                "completion._DEADLINE_SECONDS = 0.5"
+            )
+            self.assertEqual(["ask_jedi"], worker.complete("ask_j")["matches"])
+            cell = worker.run("[thread.name for thread in threading.enumerate()]")
+            self.assertIn("capsule-completion", cell.result())
+            worker.kept_soon(cell.header["resolve"])
+
+
 class ScriptMagics(unittest.TestCase):
     def setUp(self):
         self.worker = Worker(environment={"CAPSULE_ENGINE": "ipython"}, supervised=True)

@@ -18,6 +18,8 @@ from . import narrowing
 from .warned import Warned
 
 _DEADLINE_SECONDS = 2.0
+# How long one that is given up may take to end, which is next to nothing outside of C code.
+_PATIENCE_SECONDS = 0.1
 _MAX_MATCHES = 2_000
 # IPython's word for a match of which it does not know what it is.
 _UNKNOWN = "<unknown>"
@@ -25,7 +27,7 @@ _UNKNOWN = "<unknown>"
 
 class Completion:
     """Any thread; one at a time is served. What jedi does not find, or not in time, IPython alone answers; a late jedi
-    goes on until it ends, and is not asked meanwhile.
+    goes on until it ends or is given up, and is not asked meanwhile.
     """
 
     def __init__(self, shell):
@@ -44,6 +46,13 @@ class Completion:
         """(matches, start, end, types)"""
         with self._lock:
             return self._complete(text, cursor)
+
+    def give_up_late(self):
+        """Ends a late jedi, whose answer nobody waits for, unless it is in the midst of what must not be ended."""
+        late = self._late
+        if late is not None and late.is_alive() and self._asks:
+            raise_in(late.ident, KeyboardInterrupt)
+            late.join(_PATIENCE_SECONDS)
 
     def _complete(self, text, cursor):
         full = self._shell.Completer

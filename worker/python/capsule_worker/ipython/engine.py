@@ -167,6 +167,9 @@ class IPythonEngine:
 
         magics.end_script_loop(self._shell)
 
+    def end_late_threads(self):
+        self._completion.give_up_late()
+
     def complete(self, text, cursor):
         return self._completion.complete(text, cursor)
 
