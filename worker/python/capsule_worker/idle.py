@@ -3,12 +3,20 @@ the library starts another when it wants one: a process with threads cannot be c
 """
 
 import atexit
+import io
 import os
 import sys
 import threading
 
+from .imports import standard
+
 # How long one may take to end, which is next to nothing.
 _PATIENCE_SECONDS = 0.1
+
+_OMP_PAUSE_SOFT = 1
+
+# By path, what ends the threads of a copy of OpenMP, None if it cannot be told to.
+_openmp = {}
 
 # joblib has its own copy of what multiprocessing has.
 _TRACKERS = (
@@ -60,6 +68,34 @@ def end_loop(loop):
     if not loop.is_running():
         loop.close()
     return True
+
+
+def find_openmp():
+    """Looks for GNU's OpenMP, of which each library brings its own. Whether there are any not known before."""
+    try:
+        with io.open_code("/proc/self/maps") as file:
+            paths = {line.split(maxsplit=5)[5].rstrip() for line in file if b"/libgomp" in line}
+    except OSError:
+        return False  # a sandbox without /proc
+    new = paths - _openmp.keys()
+    for path in new:
+        _openmp[path] = _pause_of(os.fsdecode(path))
+    return any(_openmp[path] is not None for path in new)
+
+
+def _pause_of(path):
+    try:
+        # Without ctypes there are no snapshots.
+        return standard("ctypes").CDLL(path, os.RTLD_NOLOAD | os.RTLD_LAZY).omp_pause_resource_all
+    except (AttributeError, OSError):
+        return None  # of GCC 8 or earlier; or not to be found under its name any more
+
+
+def end_openmp():
+    """Ends the threads that the calling one has for loops, until it has the next such loop."""
+    for pause in _openmp.values():
+        if pause is not None:
+            pause(_OMP_PAUSE_SOFT)
 
 
 def helpers():

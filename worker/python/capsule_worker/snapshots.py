@@ -53,7 +53,7 @@ _MAX_SCANNED_DESCRIPTORS = 4096
 # Of so many files it is looked up whether they are locked, at 10 µs each.
 _MAX_LOOKED_UP_FILES = 32
 
-_NATIVE_THREADS = "a library has threads of its own running (OpenMP's, for instance), which a copy would wait for in vain"
+_NATIVE_THREADS = "a library has threads of its own running (DuckDB's, for instance), which a copy would wait for in vain"
 
 # What a thread takes to begin: a stack, and its own part of the C library's memory.
 _ROOM_BYTES = 32 << 20
@@ -151,6 +151,8 @@ class Snapshots:
         self._refused = self._objection(urgent)
         if self._refused is None:
             pid = self._fork()
+            if self._refused is _NATIVE_THREADS and idle.find_openmp():
+                pid = self._fork()
             if pid is True:
                 return True
             now = perf_counter()
@@ -198,11 +200,14 @@ class Snapshots:
             return "a child process is open" + (f" ({', '.join(children[:3])})" if children else "")
         if getitimer(ITIMER_REAL)[0]:
             return "a timer is running (signal.alarm or setitimer)"
+        idle.end_openmp()
         if self._lasting_threads and not self._lasting_threads.isdisjoint(self._native_threads()):
             return _NATIVE_THREADS
         for name in _THREADED:
             if name in sys.modules:
                 return f"{name} is loaded, which does not work in a copied process"
+        if "numba.np.ufunc.omppool" in sys.modules:
+            return "numba works with OpenMP, and ends a copied process"
         cuda = sys.modules.get("torch.cuda")
         if cuda is not None and getattr(cuda, "is_initialized", bool)():
             return "CUDA is in use"
@@ -260,6 +265,7 @@ class Snapshots:
             # It has started one since.
             self._refused = "the debugger is at work"
             return None
+        idle.end_openmp()
         # It may have given a subshell something to do just now.
         self._refused = self._subshells.objection()
         if self._refused is not None:

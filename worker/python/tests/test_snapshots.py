@@ -1,5 +1,6 @@
 """Snapshots: a copy of the live process takes its place, and goes on with the state that it shows."""
 
+import ctypes.util
 import os
 import signal
 import tempfile
@@ -484,7 +485,7 @@ class Snapshots(unittest.TestCase):
             self.revive(worker, snapshot)
 
     def test_threads_of_a_library(self):
-        """A copy has none of them, and code that waits for one, as that of OpenMP does, waited for ever."""
+        """A copy has none of them, and code that waits for one waited for ever."""
         worker = self.worker()
         code = (
             "import ctypes; C = ctypes.CDLL(None); thread = ctypes.c_ulong()\n"
@@ -500,6 +501,29 @@ class Snapshots(unittest.TestCase):
         ended = worker.start("C.pthread_cancel(thread); C.pthread_join(thread, None)")
         self.assertTrue(worker.finish(ended).ok)
         worker.kept(ended)
+
+    @unittest.skipUnless(ctypes.util.find_library("gomp"), "GNU's OpenMP is not installed")
+    def test_threads_of_openmp_are_ended(self):
+        """PyTorch and scikit-learn keep them after the first large computation: from then on there was no snapshot."""
+        worker = self.worker()
+        self.run_kept(
+            worker,
+            "import ctypes, os; C = ctypes.CDLL(None); openmp = ctypes.CDLL('libgomp.so.1')\n"
+            "def compute(): openmp.GOMP_parallel(C.getpid, None, 3, 0); return len(os.listdir('/proc/self/task'))",
+        )
+        for _ in range(2):
+            snapshot = self.run_kept(worker, "before = compute()")
+            self.crash(worker)
+            self.revive(worker, snapshot)
+            # The main thread, the control thread and two of OpenMP.
+            self.assertEqual("(4, 4)", worker.run("(before, compute())").result())
+
+    def test_what_ends_a_copied_process_is_not_copied(self):
+        """numba's loops on OpenMP end a process that was woken, and with it the session's state."""
+        worker = self.worker()
+        begun = worker.start("import sys; sys.modules['numba.np.ufunc.omppool'] = sys")
+        self.assertTrue(worker.finish(begun).ok)
+        self.assertRegex(worker.refused(begun), "numba works with OpenMP")
 
     def test_the_thread_of_an_allocator_is_not_missed(self):
         """pyarrow's has one, and so has pandas', where that is installed: there was no snapshot from `import pandas` on."""
