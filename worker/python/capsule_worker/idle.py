@@ -43,13 +43,37 @@ def end_pool(loop):
     """Of `asyncio.to_thread()`, which leaves the threads of a pool that is the loop's own."""
     pool = loop._default_executor
     # Not one that a cell has given to the loop: it may use that elsewhere, too.
-    if pool is None or pool._thread_name_prefix != "asyncio":
-        return
-    if pool._work_queue.empty() and pool._idle_semaphore._value == len(pool._threads):
+    if pool is not None and pool._thread_name_prefix == "asyncio" and _rests(pool):
         loop._default_executor = None
-        pool.shutdown(wait=False)
-        for thread in pool._threads:
-            thread.join(_PATIENCE_SECONDS)
+        _end(pool)
+
+
+def end_dasks_pools():
+    """Of dask, which leaves the threads of its pools after the first computation."""
+    module = sys.modules.get("dask.threaded")
+    if module is None:
+        return
+    with module.pools_lock:
+        ended = []
+        if module.default_pool is not None and _rests(module.default_pool):
+            ended.append(module.default_pool)
+            module.default_pool = None
+        # By thread, and by the number of workers.
+        for pools in module.pools.values():
+            ended += [pools.pop(number) for number, pool in list(pools.items()) if _rests(pool)]
+    for pool in ended:
+        atexit.unregister(pool.shutdown)
+        _end(pool)
+
+
+def _rests(pool):
+    return pool._work_queue.empty() and pool._idle_semaphore._value == len(pool._threads)
+
+
+def _end(pool):
+    pool.shutdown(wait=False)
+    for thread in pool._threads:
+        thread.join(_PATIENCE_SECONDS)
 
 
 def end_loop(loop):

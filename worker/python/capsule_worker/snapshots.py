@@ -216,7 +216,7 @@ class Snapshots:
         return None
 
     def _end_idle_threads(self, urgent):
-        ends = [idle.end_monitors, self._loop.end_idle_threads, self._parts.engine.end_idle_threads]
+        ends = [idle.end_monitors, idle.end_dasks_pools, self._loop.end_idle_threads, self._parts.engine.end_idle_threads]
         if urgent:
             ends.append(self._parts.engine.end_late_threads)
         for end in ends:

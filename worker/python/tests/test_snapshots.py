@@ -58,6 +58,24 @@ TQDM = {
         "    def get_lock(cls): return cls._lock\n"
     ),
 }
+# What of dask has threads.
+DASK = (
+    "import atexit, threading\n"
+    "from collections import defaultdict\n"
+    "from concurrent.futures import ThreadPoolExecutor\n"
+    "default_pool, pools, pools_lock = None, defaultdict(dict), threading.Lock()\n"
+    "def compute(function, number=None):\n"
+    "    global default_pool\n"
+    "    with pools_lock:\n"
+    "        own = pools[threading.current_thread()]\n"
+    "        pool = default_pool if number is None else own.get(number)\n"
+    "        if pool is None:\n"
+    "            pool = ThreadPoolExecutor(number)\n"
+    "            atexit.register(pool.shutdown)\n"
+    "            if number is None: default_pool = pool\n"
+    "            else: own[number] = pool\n"
+    "    return pool.submit(function)\n"
+)
 LOOK = "[next(half), point.x, double(4), file.readline(), random.random()]"
 SEEN = "[2, 3, 8, 'two\\n', 0.32383276483316237]"
 
@@ -558,6 +576,24 @@ class Snapshots(unittest.TestCase):
         snapshot = self.run_kept(worker, "for _ in tqdm(range(3)): pass")
         self.assertEqual("8", worker.run("await asyncio.to_thread(pow, 2, 3)").result())
         self.run_kept_soon(worker, "len(threading.enumerate())")
+
+    def test_idle_threads_of_dask_are_ended(self):
+        """After one computation there was no snapshot for the rest of the session."""
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "dask").mkdir()
+            Path(folder, "dask", "__init__.py").touch()
+            Path(folder, "dask", "threaded.py").write_text(DASK)
+            worker = self.worker(folder=folder)
+            snapshot = self.run_kept(worker, "import os, threading\nfrom dask.threaded import compute")
+            for _ in range(2):
+                code = "[compute(lambda: 3, number).result() for number in (None, 2)]"
+                snapshot = self.run_kept_soon(worker, code)
+                self.crash(worker)
+                self.revive(worker, snapshot)
+            begun = worker.start("stop = threading.Event(); work = compute(stop.wait)")
+            self.assertTrue(worker.finish(begun).ok)
+            self.assertRegex(worker.refused(begun), "a thread is running")
+            self.run_kept_soon(worker, "stop.set(); work.result()")
 
     def test_busy_threads_of_libraries_are_left_alone(self):
         worker = self.worker_with_tqdm()
