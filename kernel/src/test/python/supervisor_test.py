@@ -176,16 +176,17 @@ class RecycledWithoutNamespaces(unittest.TestCase):
             self.assertEqual(("42", ""), (done.result(), done.text("stderr")), done.told())
             self.assertEqual("No worker of this session has died.\n", client.execute("%deaths").text())
 
+    # The workers of other users have these.
+    if os.getuid() == 0:
 
-    @unittest.skipUnless(os.getuid() == 0, "the workers of other users have these")
-    def test_who_may_not_end_a_worker_starts_none(self):
-        # It was started, and %recycle waited for its end for ever.
-        without = ["/usr/bin/setpriv", "--inh-caps=-kill", "--bounding-set=-kill", "--"]
-        with (
-            Kernel(change_argv=lambda argv: [*without, *argv, "--sandbox", "L3"]) as kernel,
-            Client(kernel.info) as client,
-        ):
-            self.assertRegex(client.execute("1").told(), r"(?s)\(CAP_KILL\).*--cap-add KILL")
+        def test_who_may_not_end_a_worker_starts_none(self):
+            # It was started, and %recycle waited for its end for ever.
+            without = ["/usr/bin/setpriv", "--inh-caps=-kill", "--bounding-set=-kill", "--"]
+            with (
+                Kernel(change_argv=lambda argv: [*without, *argv, "--sandbox", "L3"]) as kernel,
+                Client(kernel.info) as client,
+            ):
+                self.assertRegex(client.execute("1").told(), r"(?s)\(CAP_KILL\).*--cap-add KILL")
 
 
 class Breaker(unittest.TestCase):
