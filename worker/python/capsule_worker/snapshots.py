@@ -55,6 +55,12 @@ _MAX_LOOKED_UP_FILES = 32
 
 _NATIVE_THREADS = "a library has threads of its own running (DuckDB's, for instance), which a copy would wait for in vain"
 
+# The one belongs to the open file, which a copy shares; the other to the process.
+_LOCK_OF_FILE = "a file is locked (fcntl.flock), and a copy would keep the lock"
+_LOCK_OF_PROCESS = (
+    "a file is locked (fcntl.lockf; SQLite in a transaction, or with a write-ahead log), and a copy would not have the lock"
+)
+
 # What a thread takes to begin: a stack, and its own part of the C library's memory.
 _ROOM_BYTES = 32 << 20
 
@@ -271,8 +277,8 @@ class Snapshots:
         if self._refused is not None:
             return None
         files = _Files(self._descriptors, self._files)
-        if files.locked:
-            self._refused = "a file is locked (fcntl.flock), and a copy would keep the lock"
+        if files.locked is not None:
+            self._refused = files.locked
             return None
         state = self._executions.begun
         # A copied `random` seeds itself anew.
@@ -437,9 +443,8 @@ class _Files:
     """The descriptors of cells, before a copy is made. A file's position is one for all copies, so it is written down."""
 
     def __init__(self, ours, former):
-        # Whether there is a lock that belongs to an open file, which a copy shares. (One of fcntl.lockf() belongs to the
-        # process, and copies have none of it.)
-        self.locked = False
+        # Why a copy would do harm to a file that is locked. None if it would not.
+        self.locked = None
         self._positions = {}
         # By descriptor, what it is open to, which may be the same for several.
         self._ends = {}
@@ -456,8 +461,8 @@ class _Files:
                 if stat.S_ISREG(mode):
                     position = os.lseek(descriptor, 0, os.SEEK_CUR)
                     self._positions[descriptor] = position, _identity(status)
-                    if len(self._positions) <= _MAX_LOOKED_UP_FILES and _is_locked(descriptor):
-                        self.locked = True
+                    if len(self._positions) <= _MAX_LOOKED_UP_FILES:
+                        self.locked = self.locked or _harm_to(descriptor)
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
                     self._ends[descriptor] = _identity(status)
             except OSError:
@@ -513,9 +518,12 @@ def _descriptors():
         return range(min(limit, _MAX_SCANNED_DESCRIPTORS))
 
 
-def _is_locked(descriptor):
+def _harm_to(descriptor):
     try:
         lines = _read(f"/proc/self/fdinfo/{descriptor}").splitlines()
     except OSError:
-        return False  # a sandbox without /proc
-    return any(line.startswith("lock:") and (" FLOCK " in line or " OFDLCK " in line) for line in lines)
+        return None  # a sandbox without /proc
+    locks = [line for line in lines if line.startswith("lock:")]
+    if any(" FLOCK " in lock or " OFDLCK " in lock for lock in locks):
+        return _LOCK_OF_FILE
+    return _LOCK_OF_PROCESS if any(" POSIX " in lock for lock in locks) else None

@@ -397,6 +397,24 @@ class Snapshots(unittest.TestCase):
             self.assertTrue(worker.run("f.close(); " + again).ok)
             self.run_kept(worker, "g.close()")
 
+    def test_there_is_none_in_a_transaction_of_a_database(self):
+        """SQLite in a process that was woken took the lock for its own: it wrote pages over those that others had written
+        meanwhile, and the file was malformed.
+        """
+        worker = self.worker()
+        with tempfile.TemporaryDirectory() as folder:
+            self.run_kept(
+                worker,
+                f"import sqlite3; base = sqlite3.connect('{folder}/base'); base.execute('create table t (a)'); base.commit()",
+            )
+            begun = worker.start("base.execute('insert into t values (1)')")
+            self.assertTrue(worker.finish(begun).ok)
+            self.assertRegex(worker.refused(begun), "a file is locked .* SQLite in a transaction")
+            snapshot = self.run_kept(worker, "base.commit()")
+            self.crash(worker, "import os; os._exit(3)")
+            self.revive(worker, snapshot)
+            self.assertEqual("[(1,)]", worker.run("list(base.execute('select a from t'))").result())
+
     def test_one_that_is_left_half_made_is_none_that_cannot_wake(self):
         """Its end was taken for that of the process that came of another, which %undo then gave up."""
         worker = self.worker()
