@@ -124,7 +124,7 @@ def end_openmp():
 
 def helpers():
     """The pids of processes that libraries keep for the next time, and that end with the one that has started them."""
-    pids = {tracker._pid for tracker in _trackers()}
+    pids = {tracker._pid for tracker in _trackers() if tracker._pid is not None}
     server = _fork_server()
     return pids if server is None else {*pids, server._forkserver_pid}
 
@@ -141,9 +141,11 @@ def forget_helpers():
 
 
 def _trackers():
-    """Whoever starts multiprocessing's resource tracker, or joblib's, where it has been started."""
+    """Whoever starts multiprocessing's resource tracker, or joblib's, where it has been started. Some forget its pid by
+    themselves when the process is copied.
+    """
     found = [getattr(sys.modules.get(name), "_resource_tracker", None) for name in _TRACKERS]
-    return [tracker for tracker in found if getattr(tracker, "_pid", None) is not None]
+    return [tracker for tracker in found if getattr(tracker, "_fd", None) is not None]
 
 
 def _fork_server():

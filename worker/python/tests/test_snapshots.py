@@ -493,13 +493,17 @@ class Snapshots(unittest.TestCase):
         self.run_kept(worker, "resource_tracker.ensure_running(); os.kill(resource_tracker._resource_tracker._pid, 0)")
 
     def test_joblibs_tracker_is_no_child(self):
-        """joblib has its own copy of multiprocessing's, and leaves it behind likewise."""
+        """joblib has its own copy of multiprocessing's, and leaves it behind likewise. In a copied process it forgets the
+        tracker's pid, but not that it has one.
+        """
         worker = self.worker()
         code = (
-            "import multiprocessing.resource_tracker as copied, os, sys, types\n"
+            "import multiprocessing.resource_tracker as copied, os, sys, types, warnings; warnings.simplefilter('error')\n"
             "joblibs = sys.modules['joblib.externals.loky.backend.resource_tracker'] = types.ModuleType('copy')\n"
             "tracker = joblibs._resource_tracker = copied.ResourceTracker()\n"
-            "tracker.ensure_running(); copied.ensure_running()"
+            "tracker.ensure_running(); copied.ensure_running()\n"
+            "def forget(): tracker._pid = None\n"
+            "os.register_at_fork(after_in_child=forget)"
         )
         snapshot = self.run_kept(worker, code)
         self.crash(worker)
@@ -512,7 +516,7 @@ class Snapshots(unittest.TestCase):
         self.run_kept(worker, "import multiprocessing as m, time; context = m.get_context('forkserver'); children = []")
         begin = "children.append(context.Process(target=time.sleep, args=(60,))); children[-1].start()"
         end = "children[-1].kill(); children[-1].join()"
-        for number in range(2):
+        for _ in range(2):
             begun = worker.start(begin)
             self.assertTrue(worker.finish(begun).ok)
             self.assertRegex(worker.refused(begun), "a child process is open")
