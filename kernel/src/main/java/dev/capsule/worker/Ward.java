@@ -1,6 +1,7 @@
 package dev.capsule.worker;
 
 import dev.capsule.log.Logs;
+import dev.capsule.policy.LeakyBucket;
 import dev.capsule.policy.Limit;
 import dev.capsule.sandbox.Launch;
 import dev.capsule.sandbox.Quota;
@@ -32,9 +33,11 @@ final class Ward {
     /// Of the process that runs the cells: the main one, and that of control.
     private static final int OWN_THREADS = 2;
 
-    /// For so long a worker may have all the processes that it may have. A program that meets the limit and gives up
-    /// needs less; what goes on would keep the machine busy with nothing else.
-    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
+    /// For so long a worker may have all the processes that it may have; a third of the time that passes is forgotten of it.
+    /// A program that meets the limit and gives up needs less; what goes on would keep the machine busy with nothing else. As
+    /// that ends and begins all the time, some looks find less of it.
+    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(2);
+    private static final int FORGOTTEN = 3;
     /// A system that has ended a process for its memory is taken for the cause of an end this much later.
     private static final long RECENT_NANOS = TimeUnit.SECONDS.toNanos(2);
 
@@ -99,7 +102,8 @@ final class Ward {
     private long unexplainedSinceNanos;
     private long lookedAtNanos = System.nanoTime();
     private long costNanos;
-    private long fullSinceNanos = -1;
+    private final LeakyBucket fullNanos = new LeakyBucket(1, Duration.ofNanos(FORGOTTEN), lookedAtNanos);
+    private long countedAtNanos = lookedAtNanos;
     private final Set<Path> crowded = new HashSet<>();
     private boolean exceededIdle;
 
@@ -352,15 +356,11 @@ final class Ward {
         // Where the system itself keeps it to its limit it cannot have more.
         int most = quota.limits().processes() + Launch.OWN_PROCESSES;
         int living = count < full ? 0 : processes().stream().mapToInt(ProcessTree::threads).sum() - own;
-        if (living < full) {
-            fullSinceNanos = -1;
-        } else if (living > most) {
-            fullSinceNanos = -1;
-            exceeded(Limit.PROCESSES);
-        } else if (fullSinceNanos < 0) {
-            fullSinceNanos = now;
-        } else if (now - fullSinceNanos > PATIENCE_NANOS) {
-            fullSinceNanos = -1;
+        // Between cells that nothing is left of, nobody looks.
+        long since = Math.min(now - countedAtNanos, IDLE_INTERVAL_NANOS);
+        countedAtNanos = now;
+        if (fullNanos.add(living < full ? 0 : since, now) > PATIENCE_NANOS || living > most) {
+            fullNanos.empty();
             exceeded(Limit.PROCESSES);
         }
     }
