@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.ThreadLocalRandom;
 
 /// Sees to it that nothing of a process survives it, nor this process, where no process namespace does that: a program in
 /// a session of its own that waits for the end of its input, which comes even when this process is killed. Then it ends
@@ -56,9 +56,9 @@ final class Keeper implements AutoCloseable {
             until rm -rf -- "$@" 2>/dev/null || [ $tries = 0 ]; do tries=$((tries - 1)); done
             """;
 
-    /// Limits are marks below what the system gives everybody; this process' number and a count make them differ.
+    /// Limits are marks below what the system gives everybody. They differ by chance: numbers that each kernel counts on from
+    /// its own would meet those of its neighbours, whose workers would end.
     private static final int DEFAULT_LIMIT = 819_200;
-    private static final AtomicInteger COUNT = new AtomicInteger();
 
     private final long mark;
     private final Child child;
@@ -72,7 +72,7 @@ final class Keeper implements AutoCloseable {
 
     /// Starts what keeps one process, before that.
     static Keeper start(Launch launch) throws IOException {
-        long mark = Math.floorMod(ProcessHandle.current().pid() * 97 + COUNT.incrementAndGet(), DEFAULT_LIMIT);
+        long mark = ThreadLocalRandom.current().nextInt(DEFAULT_LIMIT);
         var command = new ArrayList<String>();
         if (launch.user() == Launch.KERNELS_OWN) {
             command.addAll(List.of("/bin/sh", "-c", WAIT + END_MARKED + REMOVE, "sh", Long.toString(mark)));
