@@ -58,7 +58,8 @@ _NATIVE_THREADS = "a library has threads of its own running (DuckDB's, for insta
 # The one belongs to the open file, which a copy shares; the other to the process.
 _LOCK_OF_FILE = "a file is locked (fcntl.flock), and a copy would keep the lock"
 _LOCK_OF_PROCESS = (
-    "a file is locked (fcntl.lockf; SQLite in a transaction, or with a write-ahead log), and a copy would not have the lock"
+    "a file is locked (fcntl.lockf; SQLite in a transaction, or with a write-ahead log), "
+    "and a copy would not have the lock"
 )
 
 # What a thread takes to begin: a stack, and its own part of the C library's memory.
@@ -222,9 +223,10 @@ class Snapshots:
         return None
 
     def _end_idle_threads(self, urgent):
-        ends = [idle.end_monitors, idle.end_dasks_pools, self._loop.end_idle_threads, self._parts.engine.end_idle_threads]
+        engine = self._parts.engine
+        ends = [idle.end_monitors, idle.end_dasks_pools, self._loop.end_idle_threads, engine.end_idle_threads]
         if urgent:
-            ends.append(self._parts.engine.end_late_threads)
+            ends.append(engine.end_late_threads)
         for end in ends:
             # What ends the worker comes afterwards.
             with self._connection.shield:
