@@ -50,10 +50,10 @@ _SHARE = 0.25
 
 _MAX_SCANNED_DESCRIPTORS = 4096
 
-# Of so many files it is looked up whether they are locked, at 10 µs each.
-_MAX_LOOKED_UP_FILES = 32
-
 _NATIVE_THREADS = "a library has threads of its own running (DuckDB's, for instance), which a copy would wait for in vain"
+
+# Type, whence, start, length, pid; and what fills it up.
+_STRUCT_FLOCK = "hhqqi0q"
 
 # The one belongs to the open file, which a copy shares; the other to the process.
 _LOCK_OF_FILE = "a file is locked (fcntl.flock), and a copy would keep the lock"
@@ -463,8 +463,7 @@ class _Files:
                 if stat.S_ISREG(mode):
                     position = os.lseek(descriptor, 0, os.SEEK_CUR)
                     self._positions[descriptor] = position, _identity(status)
-                    if len(self._positions) <= _MAX_LOOKED_UP_FILES:
-                        self.locked = self.locked or _harm_to(descriptor)
+                    self.locked = self.locked or _harm_to(descriptor)
                 elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
                     self._ends[descriptor] = _identity(status)
             except OSError:
@@ -524,8 +523,17 @@ def _harm_to(descriptor):
     try:
         lines = _read(f"/proc/self/fdinfo/{descriptor}").splitlines()
     except OSError:
-        return None  # a sandbox without /proc
+        # A sandbox without /proc. Of flock() nothing tells there.
+        return _LOCK_OF_PROCESS if _is_locked_for_open_files(descriptor) else None
     locks = [line for line in lines if line.startswith("lock:")]
     if any(" FLOCK " in lock or " OFDLCK " in lock for lock in locks):
         return _LOCK_OF_FILE
     return _LOCK_OF_PROCESS if any(" POSIX " in lock for lock in locks) else None
+
+
+def _is_locked_for_open_files(descriptor):
+    """Whether a process has locked the file, this one or another: that is in the way of a lock that belongs to an open file."""
+    fcntl, struct = standard("fcntl"), standard("struct")
+    asked = struct.pack(_STRUCT_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    kind, *_ = struct.unpack(_STRUCT_FLOCK, fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))
+    return kind != fcntl.F_UNLCK

@@ -401,12 +401,20 @@ class Snapshots(unittest.TestCase):
         """SQLite in a process that was woken took the lock for its own: it wrote pages over those that others had written
         meanwhile, and the file was malformed.
         """
+        self.check_transaction("")
+
+    def test_there_is_none_in_a_transaction_where_proc_cannot_be_read(self):
+        self.check_transaction(
+            "from capsule_worker import snapshots\n"
+            "def _read(path): raise PermissionError\n"
+            "snapshots._read = _read\n"
+        )
+
+    def check_transaction(self, before):
         worker = self.worker()
         with tempfile.TemporaryDirectory() as folder:
-            self.run_kept(
-                worker,
-                f"import sqlite3; base = sqlite3.connect('{folder}/base'); base.execute('create table t (a)'); base.commit()",
-            )
+            begin = f"import sqlite3; base = sqlite3.connect('{folder}/base'); base.execute('create table t (a)'); base.commit()"
+            self.run_kept(worker, before + begin)
             begun = worker.start("base.execute('insert into t values (1)')")
             self.assertTrue(worker.finish(begun).ok)
             self.assertRegex(worker.refused(begun), "a file is locked .* SQLite in a transaction")
