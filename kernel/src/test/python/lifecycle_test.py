@@ -323,7 +323,8 @@ class KernelSpecification(unittest.TestCase):
         from jupyter_client.kernelspec import KernelSpecManager
 
         spec = KernelSpecManager().get_kernel_spec(KERNEL_NAME)
-        name = "Python (Capsule, no sandbox)" if UNCONFINED else "Python (Capsule)"
+        traits = ["no sandbox"] * UNCONFINED + ["plain"] * ("plain" in KERNEL_NAME)
+        name = f"Python ({', '.join(['Capsule', *traits])})"
         self.assertEqual((name, "python", "message"), (spec.display_name, spec.language, spec.interrupt_mode))
         self.assertIn("{connection_file}", spec.argv)
         self.assertTrue(os.path.isabs(spec.argv[0]) and os.access(spec.argv[0], os.X_OK), spec.argv)

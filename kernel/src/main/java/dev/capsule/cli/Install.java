@@ -40,7 +40,7 @@ final class Install implements Callable<Integer> {
 
     @Option(names = "--name", paramLabel = "NAME", description = "the kernel's name, as in: jupyter console --kernel NAME (default: "
             + KernelName.DEFAULT
-            + "; with another profile, the network or no sandbox a name of its own, such as capsule-python-open)")
+            + "; with another profile or engine, the network or no sandbox a name of its own, such as capsule-python-open)")
     private @Nullable String name;
 
     @Option(names = "--display-name", paramLabel = "TEXT", description = "the name people pick (default: \"Python (Capsule)\", or such as \"Python (Capsule, open)\")")
@@ -93,7 +93,7 @@ final class Install implements Callable<Integer> {
         var terms = new Terms(profile, sandbox, network).checked();
         var allowed = host.profiles().get(profile)
                 .withNetwork(network.equals(Terms.HOST) ? Network.HOST : Network.NONE);
-        String displayed = Objects.requireNonNullElseGet(displayName, terms::displayName);
+        String displayed = Objects.requireNonNullElseGet(displayName, () -> terms.displayName(engine));
         if (displayed.isBlank()) {
             throw new CommandException("--display-name is empty; people pick the kernel by it");
         }
@@ -104,7 +104,7 @@ final class Install implements Callable<Integer> {
         if (!checkpointOnShutdown.isEmpty()) {
             Shelf.checked(checkpointOnShutdown);
         }
-        String kernel = KernelName.checked(Objects.requireNonNullElseGet(name, terms::kernelName));
+        String kernel = KernelName.checked(Objects.requireNonNullElseGet(name, () -> terms.kernelName(engine)));
         var chosen = host.choosePython(python);
         if (engine.equals("ipython") && !chosen.python().hasIPython()) {
             throw new CommandException(

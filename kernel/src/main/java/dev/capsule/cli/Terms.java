@@ -67,20 +67,25 @@ record Terms(String profile, String sandbox, String network) {
         return !sandbox.equals(NONE);
     }
 
-    /// What a person who picks a kernel must be able to tell it by.
-    private List<String> traits() {
+    /// What a person who picks a kernel must be able to tell it by. An engine is one if it was asked for by its name.
+    private List<String> traits(String engine) {
         return Stream.of(profile.equals(DEFAULT.profile) ? "" : profile, network.equals(HOST) ? "network" : "",
-                isSandboxed() ? "" : "no sandbox").filter(trait -> !trait.isEmpty()).toList();
+                isSandboxed() ? "" : "no sandbox", engine.equals(AUTO) ? "" : engine).filter(trait -> !trait.isEmpty())
+                .toList();
     }
 
-    /// The name of a kernel with these terms; each has its own, so that several can be installed.
-    String kernelName() {
-        return Stream.concat(Stream.of(KernelName.DEFAULT), traits().stream().map(trait -> trait.replace(' ', '-')))
+    /// The name of a kernel with these terms and an engine; each has its own, so that several can be installed.
+    ///
+    /// @param engine one of [Argv#ENGINES]
+    String kernelName(String engine) {
+        return Stream
+                .concat(Stream.of(KernelName.DEFAULT), traits(engine).stream().map(trait -> trait.replace(' ', '-')))
                 .collect(Collectors.joining("-"));
     }
 
-    String displayName() {
-        return Stream.concat(Stream.of("Capsule"), traits().stream())
+    /// @param engine one of [Argv#ENGINES]
+    String displayName(String engine) {
+        return Stream.concat(Stream.of("Capsule"), traits(engine).stream())
                 .collect(Collectors.joining(", ", "Python (", ")"));
     }
 

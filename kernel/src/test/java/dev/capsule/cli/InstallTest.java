@@ -570,6 +570,25 @@ class InstallTest {
         assertTrue(run("list").out().contains("\n  engine   plain\n"));
     }
 
+    /// The second kernel of a person who wanted both engines was refused, or under a `--name` looked like the first.
+    @Test
+    void anEngineThatWasAskedForIsInTheNames() throws IOException {
+        run("install");
+        var said = run("install", "--engine", "plain");
+        assertEquals("", said.err());
+        assertTrue(said.out().startsWith("Installed \"Python (Capsule, plain)\" as capsule-python-plain\n"), said::out);
+        assertTrue(argv("capsule-python-plain").contains("\"--engine\", \"plain\""));
+        assertTrue(run("install", "--engine", "auto", "--dry-run").out().contains("\"Python (Capsule)\""));
+        var all = run("install", "--profile", "open", "--engine", "ipython");
+        assertTrue(
+                all.out().startsWith("Installed \"Python (Capsule, open, ipython)\" as capsule-python-open-ipython\n"),
+                all::out);
+        assertTrue(run("install", "--engine", "plain", "--name", "mine").out()
+                .startsWith("Installed \"Python (Capsule, plain)\" as mine\n"));
+        assertTrue(run("install", "--engine", "plain", "--name", "short", "--display-name", "Short").out()
+                .startsWith("Installed \"Short\" as short\n"));
+    }
+
     @Test
     void checkpointsAreBakedInAndNotChangedWithoutBeingAsked() throws IOException {
         run("install", "--restore", "work", "--checkpoint-on-shutdown", "work");
