@@ -18,10 +18,12 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import picocli.CommandLine.Command;
 
@@ -40,6 +42,9 @@ final class Doctor implements Callable<Integer> {
             Map.entry("jupyter-nbconvert", "apt-get install jupyter-nbconvert"),
             Map.entry("jupyter-server", "apt-get install jupyter-server"));
 
+    /// Why every cell of a kernel would fail, and what to do about it.
+    private record Objection(String problem, String fix) {}
+
     private final Host host;
     private final PrintWriter out;
     private boolean canRun = true;
@@ -51,19 +56,20 @@ final class Doctor implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        program();
+        var specs = InstalledSpec.on(host.jupyterPath());
+        program(specs);
         python();
         jupyter();
         var tiers = sandboxes();
         var profiles = profiles();
-        specs(tiers, profiles);
+        specs(specs, tiers, profiles);
         ok("limits", "enforced by " + WorkerProcess.enforcement());
         audit();
         onPath("node", "apt-get install nodejs (for JavaScript cells, yet to come)");
         return canRun ? 0 : 1;
     }
 
-    private void program() throws IOException {
+    private void program(List<InstalledSpec> specs) throws IOException {
         ok("Java", "%s, %s".formatted(Runtime.version(), System.getProperty("java.home")));
         var program = host.program();
         if (!program.isPackaged()) {
@@ -71,11 +77,20 @@ final class Doctor implements Callable<Integer> {
             return;
         }
         ok("program", "%s, %s".formatted(program.version(), program.jar()));
-        var place = new Releases(host.user().programs()).place(program);
-        if (program.isUnpackedIn(place)) {
-            ok("installed", place.toString());
-        } else {
-            absent("installed", place + " is not there", "capsule install");
+        installed(program, specs);
+    }
+
+    /// What the kernels run. Where that is gone, [#specs] says so.
+    private void installed(Program program, List<InstalledSpec> specs) throws IOException {
+        var remedies = specs.stream().filter(spec -> Files.exists(spec.argv().jar())).collect(Collectors.groupingBy(
+                spec -> spec.argv().jar().resolveSibling(""), LinkedHashMap::new,
+                Collectors.mapping(InstalledSpec::remedy, Collectors.joining(" && "))));
+        for (var place : remedies.entrySet()) {
+            if (program.isUnpackedIn(place.getKey())) {
+                ok("installed", place.getKey().toString());
+            } else {
+                absent("installed", place.getKey() + " is of another build, or damaged", place.getValue());
+            }
         }
     }
 
@@ -159,16 +174,15 @@ final class Doctor implements Callable<Integer> {
                         "set one of them"));
     }
 
-    private void specs(List<Tier> tiers, List<String> profiles) {
-        var specs = InstalledSpec.on(host.jupyterPath());
+    private void specs(List<InstalledSpec> specs, List<Tier> tiers, List<String> profiles) {
         if (specs.isEmpty()) {
             absent("kernelspec", "none of Capsule's is where Jupyter looks", "capsule install");
         }
         for (var spec : specs) {
             if (spec.missing().isEmpty()) {
-                objection(spec.argv().terms(), tiers, profiles).ifPresentOrElse(
-                        problem -> broken("kernelspec", spec.directory() + " " + problem,
-                                "capsule install --replace --name " + spec.name()),
+                objection(spec, tiers, profiles).ifPresentOrElse(
+                        objection -> broken("kernelspec", spec.directory() + " " + objection.problem(),
+                                objection.fix()),
                         () -> ok("kernelspec", "%s (%s)".formatted(spec.directory(), spec.argv().terms().describe())));
             } else {
                 broken("kernelspec", "%s names what does not exist: %s".formatted(spec.directory(), spec.missing()),
@@ -177,16 +191,20 @@ final class Doctor implements Callable<Integer> {
         }
     }
 
-    /// Why every cell of a kernel would fail.
-    private static Optional<String> objection(Terms terms, List<Tier> tiers, List<String> profiles) {
+    private Optional<Objection> objection(InstalledSpec spec, List<Tier> tiers, List<String> profiles) {
+        var terms = spec.argv().terms();
         if (!profiles.isEmpty() && !profiles.contains(terms.profile())) {
-            return Optional.of("has the profile %s, which there is not".formatted(terms.profile()));
+            return Optional.of(new Objection("has the profile %s, which there is not".formatted(terms.profile()),
+                    "define it in %s, or choose another as PROFILE: %s".formatted(host.profilesFile(),
+                            spec.remedy(new Terms("PROFILE", terms.sandbox(), terms.network())))));
         }
         boolean holds = List.of(Terms.AUTO, Terms.NONE).contains(terms.sandbox())
                 || tiers.stream().anyMatch(tier -> tier.name().equals(terms.sandbox()));
         return holds
                 ? Optional.empty()
-                : Optional.of("has the sandbox %s, which is not available".formatted(terms.sandbox()));
+                : Optional.of(new Objection("has the sandbox %s, which is not available".formatted(terms.sandbox()),
+                        "make it available (see above), or let Capsule choose the best: "
+                                + spec.remedy(new Terms(terms.profile(), Terms.AUTO, terms.network()))));
     }
 
     private void onPath(String program, String fix) {

@@ -6,8 +6,10 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -16,6 +18,8 @@ import java.util.stream.Stream;
 /// @param directory holds `kernel.json`; its name is the kernel's
 record InstalledSpec(Path directory, KernelSpec spec, Argv argv) {
     static final String FILE = "kernel.json";
+    /// What a shell takes as it is.
+    private static final Pattern BARE = Pattern.compile("[\\w@%+=:,./-]+");
 
     String name() {
         return directory.getFileName().toString();
@@ -65,11 +69,31 @@ record InstalledSpec(Path directory, KernelSpec spec, Argv argv) {
         return Stream.of(argv.java(), argv.jar(), argv.python()).filter(path -> !Files.exists(path)).toList();
     }
 
-    /// What to do about [#missing]: the command that writes this spec anew, in the same place.
+    /// What to do about [#missing]: the command that writes this spec anew, as it was asked for and in the same place.
     String remedy() {
-        var share = Path.of("share", "jupyter", "kernels", name());
-        return "capsule install --replace --name " + name()
-                + argv.terms().words().stream().map(word -> " " + word).collect(Collectors.joining())
-                + (directory.endsWith(share) ? " --prefix " + directory.resolve("../../../..").normalize() : "");
+        return remedy(argv.terms());
+    }
+
+    /// The same with other terms: what a person chose besides must not become another choice unnoticed.
+    String remedy(Terms terms) {
+        var words = new ArrayList<>(List.of("capsule", "install", "--replace", "--name", name()));
+        words.addAll(terms.words());
+        Terms.add(words, "--engine", argv.engine(), Terms.AUTO);
+        Terms.add(words, "--display-name", spec.displayName(), argv.terms().displayName(argv.engine()));
+        if (Files.exists(argv.python())) {
+            words.addAll(List.of("--python", argv.python().toString()));
+        }
+        Terms.add(words, Argv.RESTORE, argv.restore(), "");
+        Terms.add(words, Argv.CHECKPOINT_ON_SHUTDOWN, argv.checkpointOnShutdown(), "");
+        spec.env().forEach((variable, value) -> words.addAll(List.of("--env", variable + "=" + value)));
+        if (directory.endsWith(Path.of("share", "jupyter", "kernels", name()))) {
+            words.addAll(List.of("--prefix", directory.resolve("../../../..").normalize().toString()));
+        }
+        return words.stream().map(InstalledSpec::quoted).collect(Collectors.joining(" "));
+    }
+
+    /// One word to a shell.
+    private static String quoted(String word) {
+        return BARE.matcher(word).matches() ? word : "'" + word.replace("'", "'\\''") + "'";
     }
 }

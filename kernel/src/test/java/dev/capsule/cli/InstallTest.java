@@ -430,7 +430,7 @@ class InstallTest {
                   profile  default, sandbox auto, network none
                   hidden   Jupyter takes this one first: HOME/.local/share/jupyter/kernels/capsule-python
                   broken   USR/local/PROGRAM/capsule.jar does not exist; fix: capsule install --replace --name \
-                capsule-python --prefix USR/local
+                capsule-python --display-name 'For all' --python /usr/bin/python3 --prefix USR/local
                 """.replace("HOME", home.toString()).replace("USR", root + "/usr").replace("PROGRAM", programs),
                 run("list").out());
     }
@@ -454,12 +454,55 @@ class InstallTest {
                 .contains("NO  kernelspec         " + spec().getParent() + " names what does not exist: ["
                         + home + "/.local/share/capsule/" + release(jar)
                         + "/capsule.jar]; fix: capsule install --replace --name "
-                        + "capsule-python --prefix " + home + "/.local\n"),
+                        + "capsule-python --python /usr/bin/python3 --prefix " + home + "/.local\n"),
                 broken::out);
         env.put("CAPSULE_PYTHON", "/nowhere/python");
         assertTrue(
                 run("doctor").out().contains("NO  Python             CAPSULE_PYTHON names /nowhere/python, which does "
                         + "not exist; name another with --python PATH\n"));
+    }
+
+    /// It named the user's own place alone, as missing, where a kernel was installed for all or in a prefix.
+    @Test
+    void doctorLooksForTheProgramWhereKernelsHaveIt() throws IOException {
+        run("install", "--system");
+        String system = root + "/usr/local/share/capsule/";
+        String here = "ok  installed          " + system + release(jar) + "\n";
+        var alone = run("doctor");
+        assertTrue(alone.out().contains(here), alone::out);
+        assertFalse(alone.out().contains("--  installed"), alone::out);
+        String old = release(jar);
+        jar = jar("two");
+        run("install", "--name", "mine", "--engine", "plain");
+        var both = run("doctor");
+        assertTrue(both.out().contains("ok  installed          " + home + "/.local/share/capsule/" + release(jar)
+                + "\n--  installed          " + system + old + " is of another build, or damaged; fix: capsule install "
+                + "--replace --name capsule-python --python /usr/bin/python3 --prefix " + root + "/usr/local\n"),
+                both::out);
+        assertEquals(0, both.status());
+    }
+
+    /// Without `--profile` the command gave the kernel the default one; all else that was chosen was lost, too.
+    @Test
+    void doctorsCommandsRepeatWhatWasChosen() throws IOException {
+        profiles("{\"lecture\": {}}");
+        run("install", "--name", "mine", "--display-name", "Anna's kernel", "--profile", "lecture", "--network", "host",
+                "--engine", "plain", "--restore", "work", "--checkpoint-on-shutdown", "work", "--env", "A=${HOME}/x",
+                "--env", "B=", "--prefix", home + "/my jupyter");
+        env.put("JUPYTER_PATH", home + "/my jupyter/share/jupyter");
+        profiles("{}");
+        String options = " --network host --engine plain --display-name 'Anna'\\''s kernel' --python /usr/bin/python3 "
+                + "--restore work --checkpoint-on-shutdown work --env 'A=${HOME}/x' --env B= --prefix '" + home
+                + "/my jupyter'\n";
+        var gone = run("doctor");
+        assertEquals(1, gone.status());
+        assertTrue(gone.out().contains("kernels/mine has the profile lecture, which there is not; fix: define it in "
+                + home + "/.config/capsule/profiles.json, or choose another as PROFILE: capsule install --replace "
+                + "--name mine --profile PROFILE" + options), gone::out);
+        Releases.delete(home.resolve("my jupyter/share/capsule"));
+        var broken = run("doctor");
+        assertTrue(broken.out().contains("; fix: capsule install --replace --name mine --profile lecture" + options),
+                broken::out);
     }
 
     @Test
@@ -480,7 +523,9 @@ class InstallTest {
         assertTrue(none.out().contains("NO  sandbox            no kind is available: every cell will fail; fix: one of "
                 + "the above, or for code that you trust: capsule install --sandbox none\n"), none::out);
         assertTrue(none.out().contains("NO  kernelspec         " + spec().getParent() + " has the sandbox L1, which is "
-                + "not available; fix: capsule install --replace --name capsule-python\n"), none::out);
+                + "not available; fix: make it available (see above), or let Capsule choose the best: capsule install "
+                + "--replace --name capsule-python --python /usr/bin/python3 --prefix " + home + "/.local\n"),
+                none::out);
     }
 
     /// On this machine, whatever it offers.
@@ -509,13 +554,6 @@ class InstallTest {
         run("install", "--profile", "lecture");
         assertTrue(run("doctor").out().contains("ok  profiles           default, lecture, locked, open; yours are in "
                 + config + "\n"));
-        profiles("{}");
-        var gone = run("doctor");
-        assertEquals(1, gone.status());
-        assertTrue(
-                gone.out().contains("capsule-python-lecture has the profile lecture, which there is not; fix: capsule "
-                        + "install --replace --name capsule-python-lecture\n"),
-                gone::out);
         profiles("{");
         var broken = run("doctor");
         assertEquals(1, broken.status());
@@ -630,7 +668,7 @@ class InstallTest {
         Releases.delete(home.resolve(".local/share/capsule"));
         assertTrue(
                 run("list").out().contains("fix: capsule install --replace --name mine --profile locked --sandbox L1 "
-                        + "--prefix " + home + "/.local\n"));
+                        + "--display-name Mine --python /usr/bin/python3 --prefix " + home + "/.local\n"));
     }
 
     @Test
