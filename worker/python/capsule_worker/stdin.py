@@ -36,22 +36,23 @@ class Stdin(io.TextIOBase):
     def _input(self):
         def input(prompt="", /):
             """Ask the person at the notebook for a line of text. EOFError if there is no more."""
-            return self.ask(str(prompt))
+            return self._ask("input()", str(prompt))
 
         return input
 
     def _replace_getpass(self, module):
         def getpass(prompt="Password: ", stream=None):
             """Ask the person at the notebook for a password, which is not shown."""
-            return self.ask(str(prompt), password=True)
+            return self._ask("getpass.getpass()", str(prompt), password=True)
 
         module.getpass = getpass
 
-    def ask(self, prompt, password=False):
+    def _ask(self, caller, prompt, password=False):
+        """`caller` is what the cell has called, for an error to name."""
         execution = self._executions.current()
         if execution is None or not execution.allow_stdin:
             raise StdinNotImplementedError(
-                "this front end does not offer input, so input() cannot ask for anything. "
+                f"this front end does not offer input, so {caller} cannot ask for anything. "
                 "Give the value in the code, or run the notebook where somebody can answer."
             )
         self._streams.flush()
@@ -100,7 +101,7 @@ class Stdin(io.TextIOBase):
     def readline(self, size=-1, /):
         if not self._rest:
             try:
-                self._rest = self.ask("") + "\n"
+                self._rest = self._ask("sys.stdin", "") + "\n"
             except EOFError:
                 return ""
         end = self._rest.index("\n") + 1

@@ -68,16 +68,18 @@ class Input(unittest.TestCase):
         self.assertEqual(self.worker.finish(cell).ename, "EOFError")
 
     def test_that_is_not_allowed_fails_at_once_and_clearly(self):
-        for code in (
-            "input('x')",
-            "import getpass\ngetpass.getpass()",
-            "import sys\nsys.stdin.readline()",
-            "for line in sys.stdin: pass",
+        # Whatever was called, the error spoke of input().
+        for code, caller in (
+            ("input('x')", "input()"),
+            ("import getpass\ngetpass.getpass()", "getpass.getpass()"),
+            ("import sys\nsys.stdin.readline()", "sys.stdin"),
+            ("import sys\nsys.stdin.read()", "sys.stdin"),
+            ("for line in sys.stdin: pass", "sys.stdin"),
         ):
             with self.subTest(code):
                 cell = self.worker.run(code)
                 self.assertEqual(cell.ename, "StdinNotImplementedError")
-                self.assertIn("does not offer input", cell.header["evalue"])
+                self.assertIn(f"does not offer input, so {caller} cannot ask", cell.header["evalue"])
                 self.assertNotIn("capsule_worker/", cell.traceback)
         self.assertEqual(self.worker.run("try: input()\nexcept RuntimeError: print('caught')").text(), "caught\n")
 
