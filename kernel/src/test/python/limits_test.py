@@ -5,14 +5,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 import unittest
 from pathlib import Path
 
-from confined import Place, as_user, users
 from kernels import Kernel, Watch, descendants
 from wire import Client
 
@@ -397,49 +394,6 @@ class Deadlines(Limits, unittest.TestCase):
         )
         self.assertIn("The variables are as they were", done.told())
         self.assert_kept()
-
-
-class OthersOfTheUser(unittest.TestCase):
-    """Behind a fence, the system counts all processes of a user's together, whichever kernel's they are."""
-
-    def setUp(self):
-        uid = users()["user"]
-        self.place = Place(uid)
-        self.addCleanup(self.place.remove)
-        self.place.file("home/.config/capsule/profiles.json", json.dumps({"default": {"processes": 40}}))
-        kernel = self.place.kernel("L3")
-        self.addCleanup(kernel.kill)
-        self.client = Client(kernel.info)
-        self.addCleanup(self.client.close)
-        self.assertEqual("42", self.client.execute("kept = 42; kept").result())
-        # As other kernels of the same user that are started later.
-        others = subprocess.Popen(
-            [*as_user(uid), sys.executable, "-c"]
-            + [
-                "import signal, threading\n"
-                "for _ in range(100): threading.Thread(target=signal.pause, daemon=True).start()\n"
-                "print('there', flush=True); open(0).read()"
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        self.addCleanup(others.communicate)
-        others.stdout.readline()
-
-    def test_they_do_not_count_as_the_cells(self):
-        # They did: no cell of the kernels that were there first could start anything.
-        done = self.client.execute("import subprocess; subprocess.run(['true']).returncode")
-        self.assertEqual("0", done.result(), done.told())
-
-    def test_what_the_system_lets_through_is_ended(self):
-        # It was waited for that the limit is met, which the system did not let happen: so this went on for ever.
-        done = self.client.execute(
-            "import subprocess\nheld = [subprocess.Popen(['sleep', '1000']) for _ in range(150)]\nwhile True: pass"
-        )
-        self.assertIn('the limit "processes" of profile "default" is 40', done.told())
-        self.assertEqual("42", self.client.execute("kept").result())
-        done = self.client.execute("subprocess.run(['true']).returncode")
-        self.assertEqual("0", done.result(), done.told())
 
 
 class Inherited(unittest.TestCase):

@@ -31,10 +31,6 @@ public final class Fence {
     /// a home that is closed to others, in a workspace that is root's. Beyond the list, Landlock refuses as ever.
     private static final String OVERRIDE = "-all,+dac_override";
 
-    /// Where the worker has the kernel's own user, the system counts all that this has, and other kernels may be started
-    /// later. So it lets a worker have as much as so many; its own limit is seen to from outside, which takes a moment.
-    private static final int WORKERS = 8;
-
     /// @param setpriv used for a user other than the kernel's
     public record Tools(Path prlimit, Path setpriv) {}
 
@@ -73,15 +69,13 @@ public final class Fence {
                 sockets == Sockets.NONE ? Landlock.Tcp.DENIED : Landlock.Tcp.UNHANDLED);
         var command = new ArrayList<String>();
         int user = Launch.KERNELS_OWN;
-        int workers = WORKERS;
         if (identity instanceof Identity.Dedicated(int uid, _)) {
             user = uid;
-            workers = 1;
             command.addAll(List.of(tools.setpriv().toString(), "--reuid=" + uid, "--regid=" + uid, "--clear-groups",
                     "--inh-caps=" + OVERRIDE, "--ambient-caps=" + OVERRIDE, "--bounding-set=" + OVERRIDE, "--"));
         }
         command.addAll(ResourceLimits.command(tools.prlimit(), profile.limits(),
-                usersProcesses + (long) workers * profile.limits().processes()));
+                (long) usersProcesses + profile.limits().processes()));
         command.addAll(program.command());
         return new Launch(program.command().getFirst(), command,
                 Environments.of(profile, program, host.processors(), scratch, scratch), directory,

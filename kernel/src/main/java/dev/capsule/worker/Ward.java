@@ -353,13 +353,11 @@ final class Ward {
         // What begins and ends all the time is seldom all there.
         int full = quota.limits().processes() / 16 * 15;
         // Those count that have ended and were not waited for; but they do no harm.
-        // Where the system itself keeps it to its limit it cannot have more.
-        int most = quota.limits().processes() + Launch.OWN_PROCESSES;
         int living = count < full ? 0 : processes().stream().mapToInt(ProcessTree::threads).sum() - own;
         // Between cells that nothing is left of, nobody looks.
         long since = Math.min(now - countedAtNanos, IDLE_INTERVAL_NANOS);
         countedAtNanos = now;
-        if (fullNanos.add(living < full ? 0 : since, now) > PATIENCE_NANOS || living > most) {
+        if (fullNanos.add(living < full ? 0 : since, now) > PATIENCE_NANOS) {
             fullNanos.empty();
             exceeded(Limit.PROCESSES);
         }

@@ -46,7 +46,7 @@ class FenceTest {
     void theWhole() {
         var launch = launch(Profile.DEFAULT, PLAIN, OWN);
         assertEquals(
-                List.of("/usr/bin/prlimit", "--nproc=2168", "--nofile=1024", "--fsize=1073741824", "--data=2147483648",
+                List.of("/usr/bin/prlimit", "--nproc=376", "--nofile=1024", "--fsize=1073741824", "--data=2147483648",
                         "--core=0", "--", "/usr/bin/python3", "/opt/worker/main.py"),
                 launch.command());
         assertEquals(Map.of("HOME", "/tmp/capsule-1", "TMPDIR", "/tmp/capsule-1", "USER", "user", "LANG", "C.UTF-8",
