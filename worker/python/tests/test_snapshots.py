@@ -599,11 +599,11 @@ class Snapshots(unittest.TestCase):
         worker = self.worker_with_tqdm()
         self.run_kept(worker, "import asyncio, os, threading, time\nfrom tqdm.std import tqdm")
         for number in range(3):
-            snapshot = self.run_kept(worker, f"for _ in tqdm(range({number})): pass\ntqdm.monitor.is_alive()")
+            snapshot = self.run_kept_soon(worker, f"for _ in tqdm(range({number})): pass\ntqdm.monitor.is_alive()")
             snapshot = self.run_kept_soon(worker, f"await asyncio.to_thread(pow, 2, {number})")
         self.crash(worker)
         self.revive(worker, snapshot)
-        snapshot = self.run_kept(worker, "for _ in tqdm(range(3)): pass")
+        self.run_kept_soon(worker, "for _ in tqdm(range(3)): pass")
         self.assertEqual("8", worker.run("await asyncio.to_thread(pow, 2, 3)").result())
         self.run_kept_soon(worker, "len(threading.enumerate())")
 
