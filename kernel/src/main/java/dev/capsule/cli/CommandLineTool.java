@@ -12,8 +12,8 @@ import java.util.Objects;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
-import picocli.CommandLine.UnmatchedArgumentException;
 import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /// All commands but `kernel`, which [Main] tells apart, and `bench` and `demo`, which are the launcher's.
 @Command(name = "capsule", mixinStandardHelpOptions = true, subcommands = HelpCommand.class, synopsisSubcommandLabel = "COMMAND", description = "A Jupyter kernel that survives the code it runs.", footer = {

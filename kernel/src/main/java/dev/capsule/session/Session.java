@@ -168,8 +168,8 @@ public final class Session {
         return tally;
     }
 
-    /// Starts a fresh worker in place of the one that serves, when that has ended: without namespaces, all that its user
-    /// has, and all that is an orphan, ends with it.
+    /// Starts a fresh worker in place of the one that serves, when that has ended: without namespaces, the orphans of both
+    /// would end with it.
     ///
     /// @param done called on another thread when it is gone
     synchronized void recycle(Runnable done) {
