@@ -34,6 +34,7 @@ class Control:
         # Released when this thread has nothing more to do, if the main thread waits for that.
         self._way = None
         interrupts.make_way = self._make_way
+        interrupts.wake = incoming.wake
         parts.streams.late.wake = incoming.wake
 
     def start(self):

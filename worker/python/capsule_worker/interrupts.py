@@ -9,7 +9,7 @@ from _thread import allocate_lock, get_ident, interrupt_main
 
 from .imports import standard
 
-# So often the control thread asks whether a task has heard that it is cancelled, before it takes it for blocked.
+# So often the control thread asks whether a task has heard that it is cancelled, before it takes the loop for blocked.
 _TASK_PATIENCE = 5
 
 # For how long a thread in a loop may keep the interpreter's lock while the control thread looks for processes: each name
@@ -39,6 +39,8 @@ class Interrupts:
         self.shield = _Shield(self)
         # Called on the main thread before it is interrupted.
         self.before = None
+        # Has the control thread look at `unheard`.
+        self.wake = None
         # Called there at a SIGURG: lets the control thread have the interpreter's lock.
         self.make_way = None
         self._main = get_ident()
@@ -57,6 +59,9 @@ class Interrupts:
         self._shields = 0
         self._pending = False
         self._task = None
+        # Whether the loop is to cancel the task, and for how much longer it may be busy with something else.
+        self._cancelling = False
+        self._patience = 0
         self._child = False
         signal(SIGURG, self._handle_urgent)
 
@@ -69,7 +74,7 @@ class Interrupts:
         """From here until `end` a SIGINT raises. Raises itself if the promise has been cancelled already."""
         self.install()
         self._shields = 0
-        self.raised = self.task_cancelled = False
+        self.raised = self.task_cancelled = self._cancelling = False
         with self._lock:
             self._serving = promise
             self._target = None
@@ -89,7 +94,7 @@ class Interrupts:
         self._pending = False
 
     def steps(self, loop, task):
-        """While `task` is set, the loop runs it: between steps, a SIGINT cancels it instead of raising."""
+        """While `task` is set, the loop runs it: between its steps, a SIGINT cancels it instead of raising."""
         self._task = (loop, task) if task is not None else None
 
     def cancel(self, promise):
@@ -121,7 +126,7 @@ class Interrupts:
         if self._told is None or os.getpgrp() != os.getpid() or not has_children():
             return
         # C's system() ignores the signal until its program has ended: then it must be known here.
-        if self.unheard and getsignal(SIGINT) is self._handler:
+        if self.unheard and not self._cancelling and getsignal(SIGINT) is self._handler:
             interrupt_main()
         programs = _others_in_group()
         if programs is None:
@@ -146,6 +151,8 @@ class Interrupts:
             # A cell's own handler says nothing of having heard.
             if not wanted or getsignal(SIGINT) is not self._handler:
                 self.unheard = False
+            elif self._cancelling and self._patience > 0:
+                self._patience -= 1
             # Between this look and the signal the main thread has no turn in which it could hear the one before.
             elif self.unheard:
                 pthread_kill(self._main, SIGINT)
@@ -184,17 +191,31 @@ class Interrupts:
             self._interrupt()
 
     def _interrupt(self):
-        if self._task is not None and not self.task_cancelled:
+        if self._task is not None and not self.task_cancelled and not self._cancelling:
             loop, task = self._task
-            asyncio = sys.modules["asyncio"]
-            if asyncio._get_running_loop() is loop and asyncio.current_task(loop) is None:
-                self.task_cancelled = True
-                loop.call_soon_threadsafe(task.cancel)
+            if not task.get_coro().cr_running:
+                self._cancel_task(loop, task)
                 return
         self.raised = True
         if self.before is not None:
             self.before()
         raise KeyboardInterrupt
+
+    def _cancel_task(self, loop, task):
+        """Has the loop do it after what it is doing now. If that does not end, the next signal raises there."""
+
+        def cancel():
+            if self._cancelling and self._task is not None and self._task[1] is task:
+                self._cancelling = self.unheard = False
+                if not self.task_cancelled:
+                    self.task_cancelled = True
+                    task.cancel()
+
+        self._target = self._serving
+        self._patience = _TASK_PATIENCE
+        self._cancelling = self.unheard = True
+        loop.call_soon_threadsafe(cancel)
+        self.wake()
 
 
 def has_children():

@@ -37,6 +37,14 @@ FOREVER = {
         "task = asyncio.create_task(hog())\n"
         "await asyncio.sleep(1000)"
     ),
+    "a callback": (
+        "import asyncio\n"
+        "def hog():\n"
+        "    print('now')\n"
+        "    while True: pass\n"
+        "asyncio.get_running_loop().call_soon(hog)\n"
+        "await asyncio.sleep(1000)"
+    ),
     "a callback, then the cell": (
         "import asyncio\nasyncio.get_running_loop().call_soon(print, 'now')\nawait asyncio.Event().wait()"
     ),
@@ -89,7 +97,7 @@ class Interrupts(unittest.TestCase):
                     self.check_next()
 
     def test_from_outside_do_the_same(self):
-        for name in ("loop", "sleep", "await"):
+        for name in ("loop", "sleep", "await", "another task", "a callback"):
             with self.subTest(name):
                 cell = self.worker.start(FOREVER[name])
                 self.worker.until_text("now\n")
@@ -234,6 +242,20 @@ class Interrupts(unittest.TestCase):
         self.worker.signal("cancel", id=cell)
         self.worker.finish(cell)
         self.assertEqual(self.worker.run("go.set()\nawait task").result(), "True")
+
+    def test_leave_tasks_alone_in_whose_steps_they_come(self):
+        """Such a task ended by the KeyboardInterrupt that was meant for the cell."""
+        code = (
+            "import asyncio, os, signal\n"
+            "async def beside():\n"
+            "    os.kill(os.getpid(), signal.SIGINT)\n"
+            "    await asyncio.sleep(0)\n"
+            "    return 'alive'\n"
+            "task = asyncio.create_task(beside())\n"
+            "await asyncio.sleep(1000)"
+        )
+        self.assertEqual(self.worker.run(code).ename, "KeyboardInterrupt")
+        self.assertEqual(self.worker.run("await task").result(), "'alive'")
 
     def test_between_cells_do_nothing(self):
         self.worker.run("x = 1")

@@ -33,11 +33,11 @@ final class Ward {
     /// Of the process that runs the cells: the main one, and that of control.
     private static final int OWN_THREADS = 2;
 
-    /// For so long a worker may have all the processes that it may have; a third of the time that passes is forgotten of it.
-    /// A program that meets the limit and gives up needs less; what goes on would keep the machine busy with nothing else. As
-    /// that ends and begins all the time, some looks find less of it.
-    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(2);
-    private static final int FORGOTTEN = 3;
+    /// For so long a worker may have all the processes that it may have; a quarter of the time that passes is forgotten of it.
+    /// A program that meets the limit and gives up needs less, also where the end of 250 processes takes a second; what goes
+    /// on would keep the machine busy with nothing else. As that ends and begins all the time, some looks find less of it.
+    private static final long PATIENCE_NANOS = TimeUnit.SECONDS.toNanos(3);
+    private static final int FORGOTTEN = 4;
     /// A system that has ended a process for its memory is taken for the cause of an end this much later.
     private static final long RECENT_NANOS = TimeUnit.SECONDS.toNanos(2);
 
@@ -103,6 +103,7 @@ final class Ward {
     private long lookedAtNanos = System.nanoTime();
     private long costNanos;
     private final LeakyBucket fullNanos = new LeakyBucket(1, Duration.ofNanos(FORGOTTEN), lookedAtNanos);
+    private boolean full;
     private long countedAtNanos = lookedAtNanos;
     private final Set<Path> crowded = new HashSet<>();
     private boolean exceededIdle;
@@ -351,13 +352,17 @@ final class Ward {
 
     private void processes(int count, int own, long now) throws IOException {
         // What begins and ends all the time is seldom all there.
-        int full = quota.limits().processes() / 16 * 15;
+        int most = quota.limits().processes() / 16 * 15;
         // Those count that have ended and were not waited for; but they do no harm.
-        int living = count < full ? 0 : processes().stream().mapToInt(ProcessTree::threads).sum() - own;
+        int living = count < most ? 0 : processes().stream().mapToInt(ProcessTree::threads).sum() - own;
+        boolean before = full;
+        full = living >= most;
         // Between cells that nothing is left of, nobody looks.
         long since = Math.min(now - countedAtNanos, IDLE_INTERVAL_NANOS);
         countedAtNanos = now;
-        if (fullNanos.add(living < full ? 0 : since, now) > PATIENCE_NANOS) {
+        // What has become full, or not, between two looks has most likely done so halfway.
+        long filled = full && before ? since : full || before ? since / 2 : 0;
+        if (fullNanos.add(filled, now) > PATIENCE_NANOS) {
             fullNanos.empty();
             exceeded(Limit.PROCESSES);
         }
