@@ -1,8 +1,10 @@
 """What the messaging protocol says, and front ends rely on, beyond the public suite."""
 
 import json
+import os
 import re
 import resource
+import signal
 import statistics
 import tempfile
 import time
@@ -182,8 +184,25 @@ class Cursors(KernelCase):
         self.assert_runs()
 
     def test_incomplete_code_is_to_be_indented(self):
+        self.assert_runs()
         content = self.client.request("is_complete_request", {"code": "for i in x:"}).content
         self.assertEqual({"status": "incomplete", "indent": "    "}, content)
+
+    def test_who_asks_whether_code_is_complete_waits_no_longer_than_consoles_do(self):
+        """Where a worker began late, jupyter console, which gives up after one second, never asked again, and stumbled over
+        the answer that came after all."""
+        self.assert_runs()
+        workers = descendants(self.kernel.pid)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            asked = self.client.request("is_complete_request", {"code": "for i in x:"}, timeout=5)
+            self.assertEqual({"status": "unknown"}, asked.content)
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+        content = self.client.request("is_complete_request", {"code": "for i in x:"}).content
+        self.assertEqual("incomplete", content["status"])
 
 
 class Input(KernelCase):

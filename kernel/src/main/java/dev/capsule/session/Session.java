@@ -41,6 +41,8 @@ public final class Session {
     private static final Logger LOG = Logs.of(Session.class);
 
     static final Duration QUESTION_DEADLINE = Duration.ofSeconds(10);
+    /// Who has typed a line waits for this; `jupyter console` does so for one second, and never asks again.
+    private static final Duration IS_COMPLETE_DEADLINE = Duration.ofMillis(800);
     private static final Duration STOP_GRACE = Duration.ofSeconds(1);
 
     /// How long a shutdown may wait for its checkpoint.
@@ -366,27 +368,29 @@ public final class Session {
     /// @param answer is given nothing when the worker cannot tell, or not in time; so in the other questions
     public void complete(Optional<String> subshell, String code, int cursor,
             Consumer<Optional<Answers.Completion>> answer) {
-        ask(subshell, id -> new Frame.Complete(id, cursor, code), answer, resolve -> new Answers.Completion(
-                resolve.fields().strings("matches"), resolve.fields().integer("start"),
-                resolve.fields().integer("end"),
-                resolve.fields().optionalStrings("types")));
+        ask(subshell, QUESTION_DEADLINE, id -> new Frame.Complete(id, cursor, code), answer,
+                resolve -> new Answers.Completion(
+                        resolve.fields().strings("matches"), resolve.fields().integer("start"),
+                        resolve.fields().integer("end"),
+                        resolve.fields().optionalStrings("types")));
     }
 
     /// @param cursor in Unicode code points
     /// @param detail 0, or 1 for the source too
     public void inspect(Optional<String> subshell, String code, int cursor, int detail,
             Consumer<Optional<Answers.Inspection>> answer) {
-        ask(subshell, id -> new Frame.Inspect(id, cursor, detail, code), answer,
+        ask(subshell, QUESTION_DEADLINE, id -> new Frame.Inspect(id, cursor, detail, code), answer,
                 resolve -> new Answers.Inspection(resolve.fields().bool("found"),
                         outlet.display(resolve.fields().bundle(resolve.buffers()), Optional.empty())));
     }
 
     public void isComplete(Optional<String> subshell, String code, Consumer<Optional<Answers.Completeness>> answer) {
-        ask(subshell, id -> new Frame.IsComplete(id, code), answer, resolve -> new Answers.Completeness(
-                resolve.fields().string("status"), resolve.fields().optionalString("indent")));
+        ask(subshell, IS_COMPLETE_DEADLINE, id -> new Frame.IsComplete(id, code), answer,
+                resolve -> new Answers.Completeness(
+                        resolve.fields().string("status"), resolve.fields().optionalString("indent")));
     }
 
-    private <T> void ask(Optional<String> subshell, Function<String, Frame.ToShell> question,
+    private <T> void ask(Optional<String> subshell, Duration deadline, Function<String, Frame.ToShell> question,
             Consumer<Optional<T>> answer,
             Function<Frame.Resolve, T> reader) {
         synchronized (this) {
@@ -396,7 +400,7 @@ public final class Session {
                 return;
             }
             var asked = new AtomicReference<String>();
-            attendant.ask(QUESTION_DEADLINE, id -> {
+            attendant.ask(deadline, id -> {
                 asked.set(id);
                 return to(subshell, question.apply(id));
             }, settlement -> {
