@@ -159,6 +159,7 @@ class Snapshots:
         if self._refused is None:
             pid = self._fork()
             if self._refused is _NATIVE_THREADS and idle.find_openmp():
+                idle.end_openmp()
                 pid = self._fork()
             if pid is True:
                 return True
@@ -193,10 +194,9 @@ class Snapshots:
             return "the debugger is attached"
         if self._executions.threads_running():
             self._end_idle_threads(urgent)
-        if self._executions.threads_running():
-            threads = [thread.name for thread in sys.modules["threading"].enumerate()]
-            named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-subshell")]
-            return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
+        running = self._running_threads()
+        if running is not None:
+            return running
         if self._loop.busy():
             return "an asyncio task, timer or server is alive"
         busy = self._subshells.objection()
@@ -221,6 +221,13 @@ class Snapshots:
         if not _has_room():
             return "too little memory may be mapped for another thread (resource.RLIMIT_AS)"
         return None
+
+    def _running_threads(self):
+        if not self._executions.threads_running():
+            return None
+        threads = [thread.name for thread in sys.modules["threading"].enumerate()]
+        named = [name for name in threads if name != "MainThread" and not name.startswith("capsule-subshell")]
+        return "a thread is running" + (f" ({', '.join(named[:3])})" if named else "")
 
     def _end_idle_threads(self, urgent):
         engine = self._parts.engine
@@ -269,13 +276,8 @@ class Snapshots:
 
     def _fork_alone(self):
         """The same while there is no control thread, which might hold a lock that nobody would release in a copy."""
-        if self._executions.threads_running():
-            # It has started one since.
-            self._refused = "the debugger is at work"
-            return None
-        idle.end_openmp()
-        # It may have given a subshell something to do just now.
-        self._refused = self._subshells.objection()
+        # It may have given the debugger or a subshell something to do just now.
+        self._refused = self._running_threads() or self._subshells.objection()
         if self._refused is not None:
             return None
         files = _Files(self._descriptors, self._files)
